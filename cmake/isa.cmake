@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+# The ISAs: kernels/isa/NAME.cpp is compiled with FLAGS wherever the compiler defines ARCHITECTURE for its target.
+include(CheckCXXSourceCompiles)
+
+function(simdsoftmax_isa name architecture)
+  check_cxx_source_compiles("
+    #ifndef ${architecture}
+    #error
+    #endif
+    int main() {}" SIMDSOFTMAX_TARGET_IS${architecture})
+  if(NOT SIMDSOFTMAX_TARGET_IS${architecture})
+    return()
+  endif()
+  # Below -O2 inline functions of the standard headers stay out of line, in this ISA's instructions, and the linker
+  # may keep that copy for the whole program; tests/symbols/isa_objects.cmake checks that there are none.
+  set(at_least_o2 $<$<NOT:$<CONFIG:Release>>:-O2>)
+  set(source ${PROJECT_SOURCE_DIR}/kernels/isa/${name}.cpp)
+  set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "${at_least_o2};${ARGN}")
+  target_sources(simdsoftmax_objects PRIVATE ${source})
+  string(TOUPPER ${name} upper)
+  set_property(SOURCE ${PROJECT_SOURCE_DIR}/kernels/isa/registry.cpp
+    APPEND PROPERTY COMPILE_DEFINITIONS SIMDSOFTMAX_HAVE_${upper}=1)
+  set_property(TARGET simdsoftmax_objects APPEND PROPERTY SIMDSOFTMAX_ISAS ${name})
+endfunction()
+
+simdsoftmax_isa(sse2   __x86_64__)
+simdsoftmax_isa(avx2   __x86_64__  -mavx2 -mfma -mf16c)
+simdsoftmax_isa(avx512 __x86_64__  -mavx2 -mfma -mf16c -mavx512f -mavx512cd -mavx512bw -mavx512dq -mavx512vl)
+simdsoftmax_isa(neon   __aarch64__)
+
+get_target_property(isas simdsoftmax_objects SIMDSOFTMAX_ISAS)
+if(NOT isas)
+  message(FATAL_ERROR "simdsoftmax has no kernels for this processor: ${CMAKE_SYSTEM_PROCESSOR}")
+endif()
+message(STATUS "simdsoftmax kernels: ${isas}")
