@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef SIMDSOFTMAX_BENCH_BENCHMARKS_HPP
+#define SIMDSOFTMAX_BENCH_BENCHMARKS_HPP
+
+#include <benchmark/benchmark.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "workload.hpp"
+
+namespace bench {
+
+using SharedWorkload = std::shared_ptr<Workload>;
+
+// Registers FAMILY/TYPES/ROWSxCOLS/ISA/NAME; "any" is the ISA of code that does not depend on it.
+void add_benchmark(const SharedWorkload& work, const std::string& family, const std::string& isa,
+                   const std::string& name, std::function<void(benchmark::State&)> run);
+
+// Items are elements of the rows; bytes are those of Workload::bytes() unless said otherwise.
+void count_elements(benchmark::State& state, const Workload& work);
+
+// Reports the error as the counter max_ulp; false, with the benchmark made an error, if it is beyond the limit.
+bool accept_error(benchmark::State& state, const Workload& work, double max_ulp);
+
+// limit/: what nothing can beat. memcpy of as many bytes; and a loop of load, exp and add over as many elements in L1,
+// in f32, which is what all types but f64 compute in.
+void add_memcpy(const SharedWorkload& work);
+void add_exp_only(const SharedWorkload& work, const std::string& isa);
+
+// softmax/: the public function. The label of `auto` is the variant that it picks, and the label of that one is `auto`.
+void add_softmax(const SharedWorkload& work, const std::string& isa, const std::vector<simdsoftmax_variant>& variants);
+
+// pass/: the sweeps over a row that three_pass consists of, alone. For f32 and one thread.
+void add_passes(const SharedWorkload& work, const std::string& isa);
+
+// Softmax by the first of the variants on the last of the ISAs, into the file of the options.
+void write_output(const SharedWorkload& work, const Options& options);
+
+}  // namespace bench
+
+#endif

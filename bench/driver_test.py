@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tests of the command line of bench/run: driver_test.py BINARY, the path of simdsoftmax_bench."""
+
+import contextlib
+import io
+import json
+import pathlib
+import sys
+import tempfile
+import unittest
+import unittest.mock
+
+import numpy
+
+import report
+
+DIGITS = pathlib.Path(__file__).parent / "data" / "digits_logits.npy"
+BINARY = None
+
+
+def run(*words):
+    """Exit status, stdout and stderr of bench/run; what the binary itself says goes past this."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            status = report.start([str(word) for word in words])
+        except SystemExit as ended:  # argparse
+            status = ended.code
+    return status, out.getvalue(), err.getvalue()
+
+
+def softmax(logits):
+    wide = logits.astype(numpy.float64)
+    exponentials = numpy.exp(wide - wide.max(axis=-1, keepdims=True))
+    return exponentials / exponentials.sum(axis=-1, keepdims=True)
+
+
+class DriverTest(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+        self.enterPatch("report.BUILD", self.folder / "build")
+        self.enterPatch("report.build", lambda: BINARY)
+        self.out = self.folder / "out.npy"
+        self.json = self.folder / "results.json"
+
+    def enterPatch(self, name, value):
+        patch = unittest.mock.patch(name, value)
+        patch.start()
+        self.addCleanup(patch.stop)
+
+    def run_logits(self, path):
+        return run("--quick", "--repetitions", 1, "--logits", path, "--out", self.out, "--json", self.json)
+
+    def assert_refused(self, result):
+        status, _, err = result
+        self.assertEqual(status, 2, err)
+        self.assertEqual(err.count("\n"), 1, err)
+        self.assertTrue(err.startswith("bench/run: "), err)
+        left = [path.name for path in self.folder.iterdir() if "out" in path.name or "results" in path.name]
+        self.assertEqual(left, [])
+
+
+class Arguments(DriverTest):
+    def test_bad_ones_get_one_line(self):
+        for words in (["--nonsense"], ["--threads", "0"], ["--threads", "x"], ["--threads", "1000000"], ["--shape"],
+                      ["--repetitions", "-1"], ["--out", "x.npy"], ["--logits", DIGITS, "--shape", "2x2"],
+                      ["--logits", DIGITS, "--dtype", "f64"], ["stray"]):
+            with self.subTest(words):
+                self.assert_refused(run(*words))
+
+    def test_the_binary_refuses_what_it_knows_better(self):
+        for words in (["--shape", "0x4"], ["--shape", "2x2x2"], ["--dtype", "f8"], ["--dtype", "f64:f32"],
+                      ["--isa", "z80"], ["--variant", "fastest"], ["--shape", f"{2**40}x{2**40}"]):
+            with self.subTest(words):
+                status, _, err = run(*words, "--json", self.json)
+                self.assertEqual((status, err), (2, ""))  # its own line goes to the real stderr
+                self.assertFalse(self.json.exists())
+
+
+class Files(DriverTest):
+    def write(self, array, **options):
+        path = self.folder / "logits.npy"
+        numpy.save(path, array, **options)
+        return path
+
+    def test_unsuitable_arrays_are_refused(self):
+        floats = numpy.ones((3, 4), numpy.float32)
+        for array in (numpy.asfortranarray(floats), floats.astype(int), floats.astype(complex), floats[0, 0],
+                      floats[:0], floats[:, :0], floats.astype(numpy.longdouble), floats.astype(str),
+                      floats.astype(object)):
+            with self.subTest(dtype=array.dtype, shape=array.shape):
+                self.assert_refused(self.run_logits(self.write(array, allow_pickle=True)))
+
+    def test_broken_files_are_refused(self):
+        whole = DIGITS.read_bytes()
+        path = self.folder / "logits.npy"
+        for content in (b"", b"no numbers\n", whole[:5], whole[:60], whole[:-1], whole.replace(b"'<f4'", b"'<q9'"),
+                        whole.replace(b"(597, 10)", b"(597, 'a'"), whole.replace(b"descr", b"\xff\xff{[(")):
+            with self.subTest(content[:70]):
+                path.write_bytes(content)
+                self.assert_refused(self.run_logits(path))
+
+    def test_paths_that_cannot_be_used_are_refused(self):
+        self.assert_refused(self.run_logits(self.folder / "missing.npy"))
+        self.assert_refused(self.run_logits(self.folder))
+        for out in (self.folder, self.folder / "missing" / "out.npy", "/dev/null"):
+            with self.subTest(out):
+                self.assert_refused(run("--quick", "--logits", DIGITS, "--out", out, "--json", self.json))
+        self.assert_refused(run("--quick", "--logits", DIGITS, "--out", self.out, "--json", self.folder))
+
+    def test_probabilities_keep_dtype_and_shape(self):
+        logits = numpy.load(DIGITS)[:24]
+        for dtype, tolerance in (("<f4", 1e-6), ("<f8", 1e-14), ("<f2", 1e-3), (">f4", 1e-6)):
+            for shape in ((24, 10), (2, 3, 4, 10), (240,)):
+                with self.subTest(dtype=dtype, shape=shape):
+                    array = logits.reshape(shape).astype(dtype)
+                    status, _, err = self.run_logits(self.write(array))
+                    self.assertEqual((status, err), (0, ""))
+                    got = numpy.load(self.out)
+                    self.assertEqual((got.dtype.str, got.shape), (dtype, shape))
+                    numpy.testing.assert_allclose(got, softmax(array), rtol=tolerance, atol=1e-7)
+
+
+class Results(DriverTest):
+    def test_table_and_json_hold_every_variant(self):
+        status, out, err = run("--quick", "--shape", "3x40", "--shape", "7x5", "--json", self.json)
+        self.assertEqual((status, err), (0, ""))
+        merged = json.loads(self.json.read_text())
+        self.assertIn("simdsoftmax_version", merged["context"])
+        names = {b["run_name"] for b in merged["benchmarks"]}
+        for shape in ("3x40", "7x5"):
+            self.assertIn(f"limit/f32/{shape}/any/memcpy", names)
+            for isa in {name.split("/")[3] for name in names} - {"any"}:
+                variants = {name.split("/")[4] for name in names if name.startswith(f"softmax/f32/{shape}/{isa}/")}
+                self.assertLessEqual(
+                    {"auto", "three_pass", "three_pass_recompute", "online", "anchored"}, variants)
+                for variant in variants:
+                    self.assertRegex(out, rf"\n[ 0-9x]+ {isa} +{variant} ")
+        self.assertRegex(out, r" \* ")
+
+    def test_narrowing(self):
+        status, out, err = run("--quick", "--shape", "3x40", "--variant", "online", "--json", self.json)
+        self.assertEqual((status, err), (0, ""))
+        self.assertNotIn("anchored", out)
+
+    def test_a_wrong_result_is_a_failure(self):
+        common = {"run_type": "iteration", "repetitions": 1, "cpu_time": 1.0}
+        right = {"run_name": "limit/f32/1x1/any/memcpy"}
+        wrong = {"run_name": "softmax/f32/1x1/any/auto", "error_occurred": True, "error_message": "off"}
+        merged = {"context": {}, "benchmarks": [{**common, **right}, {**common, **wrong}]}
+        with unittest.mock.patch("report.run_shapes", return_value=merged):
+            status, _, err = run("--json", self.json)
+        self.assertEqual((status, err), (1, "bench/run: softmax/f32/1x1/any/auto: off\n"))
+
+
+if __name__ == "__main__":
+    BINARY = pathlib.Path(sys.argv.pop(1))
+    unittest.main()

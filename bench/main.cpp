@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cstdio>
+#include <exception>
+#include <new>
+#include <stdexcept>
+
+#include "benchmarks.hpp"
+
+namespace bench {
+
+void add_benchmark(const SharedWorkload& work, const std::string& family, const std::string& isa,
+                   const std::string& name, std::function<void(benchmark::State&)> run) {
+  const std::string types = &work->in == &work->out ? work->in.name : std::string(work->in.name) + ":" + work->out.name;
+  const std::string shape = std::to_string(work->shape.rows) + "x" + std::to_string(work->shape.cols);
+  const std::string full_name = family + "/" + types + "/" + shape + "/" + isa + "/" + name;
+  auto* registered = benchmark::RegisterBenchmark(full_name.c_str(), std::move(run));
+  if (work->threads > 1) registered->UseRealTime();
+}
+
+void count_elements(benchmark::State& state, const Workload& work) {
+  const auto iterations = static_cast<std::int64_t>(state.iterations());
+  state.SetItemsProcessed(iterations * static_cast<std::int64_t>(work.size()));
+  state.SetBytesProcessed(iterations * static_cast<std::int64_t>(work.bytes()));
+}
+
+bool accept_error(benchmark::State& state, const Workload& work, double max_ulp) {
+  if (!(max_ulp <= error_limit(work.out))) {
+    const std::string message = "wrong result: off by " + std::to_string(max_ulp) + " ULP";
+    state.SkipWithError(message.c_str());
+    return false;
+  }
+  state.counters["max_ulp"] = max_ulp;
+  return true;
+}
+
+namespace {
+
+void run(int argc, char** argv) {
+  const Options options = parse_options(argc, argv);
+  for (const Shape& shape : options.shapes) {
+    const auto work = std::make_shared<Workload>(options, shape);
+    if (!options.output_file.empty()) write_output(work, options);
+    add_memcpy(work);
+    for (const std::string& isa : options.isas) {
+      add_exp_only(work, isa);
+      add_softmax(work, isa, options.variants);
+      add_passes(work, isa);
+    }
+  }
+  benchmark::AddCustomContext("simdsoftmax_version", simdsoftmax_version());
+  benchmark::AddCustomContext("simdsoftmax_openmp", simdsoftmax_has_openmp() != 0 ? "yes" : "no");
+  benchmark::AddCustomContext("simdsoftmax_threads", std::to_string(options.threads));
+  benchmark::RunSpecifiedBenchmarks();
+}
+
+}  // namespace
+}  // namespace bench
+
+int main(int argc, char** argv) {
+  int status = 1;
+  try {
+    benchmark::Initialize(&argc, argv);
+    bench::run(argc, argv);
+    return 0;
+  } catch (const std::invalid_argument& error) {
+    std::fprintf(stderr, "simdsoftmax_bench: %s\n", error.what());
+    status = 2;
+  } catch (const std::bad_alloc&) {
+    std::fputs("simdsoftmax_bench: not enough memory for this shape\n", stderr);
+    status = 2;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "simdsoftmax_bench: %s\n", error.what());
+  }
+  return status;
+}

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "options.hpp"
+
+#include <getopt.h>
+
+#include <algorithm>
+#include <charconv>
+#include <limits>
+#include <stdexcept>
+
+namespace bench {
+namespace {
+
+// RAW files hold the elements of all rows, one after the other, and nothing else.
+constexpr const char* usage =
+    "usage: simdsoftmax_bench --shape ROWSxCOLUMNS... [--dtype TYPE|IN:OUT] [--isa NAME]... [--variant NAME]... "
+    "[--threads N] [--logits RAW [--out RAW]] [--benchmark_...]";
+
+[[noreturn]] void fail(const std::string& message) { throw std::invalid_argument(message); }
+
+// 0 for anything but a positive number that fits.
+template <class T>
+T parse_positive(std::string_view text) {
+  T value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc() && end == text.data() + text.size() && value > 0 ? value : 0;
+}
+
+Shape parse_shape(std::string_view text) {
+  const std::size_t x = std::min(text.find('x'), text.size());
+  const Shape shape{parse_positive<std::size_t>(text.substr(0, x)),
+                    parse_positive<std::size_t>(text.substr(std::min(x + 1, text.size())))};
+  if (shape.rows == 0 || shape.cols == 0) fail("--shape: '" + std::string(text) + "' is not ROWSxCOLUMNS");
+  constexpr std::size_t most = std::numeric_limits<std::ptrdiff_t>::max() / sizeof(long double);
+  if (shape.rows > most / shape.cols) fail("--shape: '" + std::string(text) + "' is too large");
+  return shape;
+}
+
+int parse_threads(std::string_view text) {
+  const int threads = parse_positive<int>(text);
+  if (threads == 0) fail("--threads: '" + std::string(text) + "' is not a positive number");
+  return threads;
+}
+
+const ElementType* parse_element_type(std::string_view text) {
+  const ElementType* type = find_element_type(text);
+  if (type == nullptr) fail("--dtype: '" + std::string(text) + "' is none of " + element_type_names);
+  return type;
+}
+
+void parse_element_types(std::string_view text, Options& options) {
+  const std::size_t colon = text.find(':');
+  options.in = parse_element_type(text.substr(0, colon));
+  options.out = colon == std::string_view::npos ? options.in : parse_element_type(text.substr(colon + 1));
+}
+
+simdsoftmax_variant parse_variant(const char* name) {
+  simdsoftmax_variant variant = SIMDSOFTMAX_AUTO;
+  if (simdsoftmax_variant_from_name(name, &variant) == SIMDSOFTMAX_OK) return variant;
+  std::string known;
+  for (std::size_t i = 0; i < simdsoftmax_variant_count(); ++i) {
+    known += std::string(i == 0 ? "" : ", ") + simdsoftmax_variant_name(static_cast<simdsoftmax_variant>(i));
+  }
+  fail("--variant: '" + std::string(name) + "' is none of " + known);
+}
+
+std::vector<simdsoftmax_variant> all_variants() {
+  std::vector<simdsoftmax_variant> variants;
+  for (std::size_t i = 0; i < simdsoftmax_variant_count(); ++i) {
+    variants.push_back(static_cast<simdsoftmax_variant>(i));
+  }
+  return variants;
+}
+
+std::vector<std::string> runnable_isas() {
+  std::vector<std::string> names;
+  simdsoftmax_isa_info info;
+  for (std::size_t i = 0; i < simdsoftmax_isa_count(); ++i) {
+    if (simdsoftmax_isa_query(i, &info) == SIMDSOFTMAX_OK && info.compiled != 0 && info.supported != 0) {
+      names.emplace_back(info.name);
+    }
+  }
+  return names;
+}
+
+std::vector<std::string> choose_isas(const std::vector<std::string>& wanted) {
+  std::vector<std::string> here = runnable_isas();
+  const auto contains = [](const std::vector<std::string>& names, const std::string& name) {
+    return std::find(names.begin(), names.end(), name) != names.end();
+  };
+  for (const std::string& name : wanted) {
+    if (contains(here, name)) continue;
+    std::string list;
+    for (const std::string& other : here) list += (list.empty() ? "" : ", ") + other;
+    fail("--isa: '" + name + "' is none of what this build and CPU can run: " + list);
+  }
+  if (!wanted.empty()) {
+    here.erase(
+        std::remove_if(here.begin(), here.end(), [&](const std::string& name) { return !contains(wanted, name); }),
+        here.end());
+  }
+  if (here.empty()) fail("this build has no kernels for this CPU");
+  return here;
+}
+
+void check_together(const Options& options) {
+  if (options.shapes.empty()) fail(usage);
+  if (!options.logits_file.empty() && options.shapes.size() != 1) fail("--logits needs exactly one --shape");
+  if (!options.output_file.empty() && options.logits_file.empty()) fail("--out needs --logits");
+  // The cap first: without one, a wrong name in the environment would make the question about the types fail.
+  simdsoftmax_plan plan;
+  simdsoftmax_status status = simdsoftmax_cap_isa(options.isas.back().c_str());
+  if (status == SIMDSOFTMAX_OK) {
+    status = simdsoftmax_plan_rows(options.in->dtype, options.out->dtype, 1, 1, 0, nullptr, &plan);
+  }
+  if (status != SIMDSOFTMAX_OK) fail(std::string("--dtype: ") + simdsoftmax_status_text(status));
+}
+
+}  // namespace
+
+Options parse_options(int argc, char** argv) {
+  enum Id { shape_id = 1, dtype_id, isa_id, variant_id, threads_id, logits_id, out_id };
+  constexpr option known[] = {
+      {"shape", required_argument, nullptr, shape_id},     {"dtype", required_argument, nullptr, dtype_id},
+      {"isa", required_argument, nullptr, isa_id},         {"variant", required_argument, nullptr, variant_id},
+      {"threads", required_argument, nullptr, threads_id}, {"logits", required_argument, nullptr, logits_id},
+      {"out", required_argument, nullptr, out_id},         {nullptr, 0, nullptr, 0},
+  };
+  Options options;
+  options.in = options.out = find_element_type("f32");
+  std::vector<std::string> isas;
+  opterr = 0;
+  for (int id; (id = getopt_long(argc, argv, "", known, nullptr)) != -1;) {
+    switch (id) {
+      case shape_id:
+        options.shapes.push_back(parse_shape(optarg));
+        break;
+      case dtype_id:
+        parse_element_types(optarg, options);
+        break;
+      case isa_id:
+        isas.emplace_back(optarg);
+        break;
+      case variant_id:
+        options.variants.push_back(parse_variant(optarg));
+        break;
+      case threads_id:
+        options.threads = parse_threads(optarg);
+        break;
+      case logits_id:
+        options.logits_file = optarg;
+        break;
+      case out_id:
+        options.output_file = optarg;
+        break;
+      default:
+        fail(std::string("unknown option or missing value: ") + argv[optind - 1]);
+    }
+  }
+  if (optind < argc) fail(std::string("unexpected argument: ") + argv[optind]);
+  options.isas = choose_isas(isas);
+  if (options.variants.empty()) options.variants = all_variants();
+  check_together(options);
+  return options;
+}
+
+}  // namespace bench

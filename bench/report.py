@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds simdsoftmax_bench, runs it shape by shape, and prints one table. Started by bench/run."""
+
+import argparse
+import contextlib
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+import npy
+import table
+from replacement import Unusable, replacement
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BUILD = ROOT / "build" / "bench"
+SHAPES = ["4096x8", "4096x64", "1024x1000", "16384x128", "8192x512", "4096x2048", "32x4096", "64x32000", "1x32000",
+          "1x128256", "8x151936", "32x262144"]
+
+
+class Failed(Exception):
+    """Something that was run has failed, and has said why."""
+
+    def __init__(self, status):
+        super().__init__()
+        self.status = status  # to end with
+
+
+class Parser(argparse.ArgumentParser):
+    def error(self, message):
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def positive(text):
+    number = int(text) if text.isdecimal() else 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a positive number")
+    return number
+
+
+def parse_arguments(argv):
+    parser = Parser(prog="bench/run", allow_abbrev=False, description="""
+        Times every variant of softmax on every ISA of this CPU, checks each result before it is timed, and prints one
+        table. Exit status: 0; 1 if something went wrong or a result was wrong; 2 for bad arguments or files.""")
+    parser.add_argument("--quick", action="store_true", help="all shapes in less than a minute, with more noise")
+    parser.add_argument("--dtype", default="f32", metavar="TYPE",
+                        help="f32 (default), f64, f16 or bf16; or two of them, such as f16:f32 for input and output")
+    parser.add_argument("--isa", action="append", default=[], metavar="NAME", help="only this ISA; repeatable")
+    parser.add_argument("--variant", action="append", default=[], metavar="NAME", help="only this one; repeatable")
+    parser.add_argument("--threads", type=positive, default=1, metavar="N", help="default 1")
+    parser.add_argument("--shape", action="append", default=[], metavar="RxC", help="rows x columns; repeatable")
+    parser.add_argument("--repetitions", type=positive, metavar="N", help="default 5; 9 with --shape or --logits")
+    parser.add_argument("--json", default=BUILD / "results.json", metavar="FILE",
+                        help="where to put the JSON of Google Benchmark (default build/bench/results.json)")
+    parser.add_argument("--logits", metavar="FILE.npy",
+                        help="instead of made-up logits: f32, f64 or f16, C order, softmax over the last axis")
+    parser.add_argument("--out", metavar="FILE.npy", help="write the probabilities of --logits here")
+    args = parser.parse_args(argv)
+    if args.out and not args.logits:
+        parser.error("--out needs --logits")
+    if args.logits and (args.shape or args.dtype != "f32"):
+        parser.error("--logits brings its own shape and dtype: leave out --shape and --dtype")
+    if args.threads > (os.cpu_count() or 1):
+        parser.error(f"--threads {args.threads}: this machine has {os.cpu_count()}")
+    return args
+
+
+def check(command, **options):
+    """Runs a command, which speaks for itself on stderr."""
+    done = subprocess.run([str(word) for word in command], check=False, text=True, **options)
+    if done.returncode != 0:
+        if done.returncode < 0:
+            print(f"bench/run: {command[0]} was ended by signal {-done.returncode}", file=sys.stderr)
+        raise Failed(2 if done.returncode == 2 else 1)
+    return done.stdout
+
+
+def build():
+    print(f"== building in {os.path.relpath(BUILD)}", flush=True)
+    check(["cmake", "-S", ROOT, "-B", BUILD, "-G", "Ninja", "--log-level=WARNING", "-DCMAKE_BUILD_TYPE=Release",
+           "-DSIMDSOFTMAX_BUILD_TESTS=OFF", "-DSIMDSOFTMAX_BUILD_EXAMPLES=OFF"], stdout=subprocess.DEVNULL)
+    check(["cmake", "--build", BUILD, "--target", "simdsoftmax_bench"])
+    return BUILD / "bench" / "simdsoftmax_bench"
+
+
+def bench_command(binary, args):
+    repetitions = args.repetitions or (3 if args.quick else 9 if args.shape or args.logits else 5)
+    command = [binary, "--benchmark_format=json", "--benchmark_enable_random_interleaving=true",
+               f"--benchmark_repetitions={repetitions}", f"--benchmark_min_time={0.01 if args.quick else 0.05}",
+               "--threads", args.threads]
+    for option, names in (("--isa", args.isa), ("--variant", args.variant)):
+        for name in names:
+            command += [option, name]
+    return command
+
+
+def progress_result(measured, seconds):
+    text = f"{seconds:5.1f} s"
+    best = [m for m in measured if m.family == "softmax" and (m.name == "auto" or m.label == "auto")]
+    if best:
+        text += f"   {best[-1].isa} {best[-1].name}: {best[-1].per_16:.2f} ns per 16 elements"
+    return text
+
+
+def run_shapes(command, jobs):
+    """Runs the jobs, (shape, dtype, further words) each; the merged JSON of all."""
+    merged = {}
+    for index, (shape, dtype, words) in enumerate(jobs, 1):
+        print(f"[{index:>2}/{len(jobs)}] {shape:<12} {dtype:<4} ", end="", flush=True)
+        start = time.monotonic()
+        try:
+            output = check(command + ["--shape", shape, "--dtype", dtype] + words, stdout=subprocess.PIPE)
+        except Failed:
+            print("failed", flush=True)
+            raise
+        result = json.loads(output)
+        result["benchmarks"].sort(key=lambda b: b["family_index"])  # they come in the order of the interleaving
+        measured = table.measurements(result["benchmarks"])
+        print(progress_result(measured, time.monotonic() - start), flush=True)
+        merged.setdefault("context", result["context"])
+        merged.setdefault("benchmarks", []).extend(result["benchmarks"])
+    return merged
+
+
+def report(merged, threads):
+    """Prints the tables; false if a result was wrong."""
+    benchmarks = merged["benchmarks"]
+    print(f"\nmedians of {benchmarks[0]['repetitions']}, {threads} thread{'s' * (threads > 1)}, out of place\n")
+    measured = table.measurements(benchmarks)
+    print(table.softmax_table(measured))
+    passes = table.pass_table(measured)
+    if passes:
+        print("\n" + passes)
+    wrong = table.errors(benchmarks)
+    for line in wrong:
+        print(f"bench/run: {line}", file=sys.stderr)
+    return not wrong
+
+
+def main(argv):
+    args = parse_arguments(argv)
+    BUILD.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as files:
+        logits = npy.read_logits(args.logits) if args.logits else None
+        json_file = files.enter_context(replacement(args.json))
+        out_file = files.enter_context(replacement(args.out)) if args.out else None
+        scratch = pathlib.Path(files.enter_context(tempfile.TemporaryDirectory(dir=BUILD)))
+        command = bench_command(build(), args)
+        jobs = [(shape, args.dtype, []) for shape in args.shape or SHAPES]
+        if args.logits:
+            npy.write_raw(logits, scratch / "logits")
+            words = ["--logits", scratch / "logits"] + (["--out", scratch / "output"] if args.out else [])
+            jobs = [("{}x{}".format(*npy.rows_and_columns(logits)), npy.dtype_name(logits), words)]
+        merged = run_shapes(command, jobs)
+        json_file.write(json.dumps(merged, indent=1).encode())
+        if args.out:
+            npy.raw_to_npy(scratch / "output", logits, out_file)
+        right = report(merged, args.threads)
+    print(f"\nJSON: {os.path.relpath(args.json)}" + (f"; probabilities: {args.out}" if args.out else ""))
+    return 0 if right else 1
+
+
+def start(argv):
+    """The exit status of bench/run."""
+    try:
+        return main(argv)
+    except Failed as failed:
+        return failed.status
+    except (Unusable, OSError) as error:
+        print(f"bench/run: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    sys.exit(start(sys.argv[1:]))
