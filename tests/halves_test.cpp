@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// Conversions of the half types: the tests' own against known words, and the library's for every word there is.
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+
+#include "harness.hpp"
+#include "reference.hpp"
+
+namespace softmax_test {
+namespace {
+
+std::uint16_t word_of(const char* format, double value) {
+  std::uint16_t word = 0;
+  store(format_named(format), round_to(format_named(format), value), &word);
+  return word;
+}
+
+TEST(HalfFormats, KnownWords) {
+  EXPECT_EQ(word_of("f16", 1.0), 0x3c00);
+  EXPECT_EQ(word_of("f16", -2.0), 0xc000);
+  EXPECT_EQ(word_of("f16", 65504.0), 0x7bff);
+  EXPECT_EQ(word_of("f16", 1.0 / 3.0), 0x3555);
+  EXPECT_EQ(word_of("f16", 0x1p-24), 0x0001);
+  EXPECT_EQ(word_of("f16", 0x1p-25), 0x0000);
+  EXPECT_EQ(word_of("f16", 0x3p-25), 0x0002);
+  EXPECT_EQ(word_of("f16", 1.0 + 0x1p-11), 0x3c00);
+  EXPECT_EQ(word_of("f16", 1.0 + 0x3p-11), 0x3c02);
+  EXPECT_EQ(word_of("f16", -HUGE_VAL), 0xfc00);
+  EXPECT_EQ(word_of("bf16", 1.0), 0x3f80);
+  EXPECT_EQ(word_of("bf16", 3.140625), 0x4049);
+  EXPECT_EQ(word_of("bf16", 0x1p-133), 0x0001);
+  EXPECT_EQ(word_of("bf16", 1.0 + 0x1p-8), 0x3f80);
+  EXPECT_EQ(word_of("bf16", HUGE_VAL), 0x7f80);
+}
+
+// bf16 is the upper half of an f32.
+TEST(HalfFormats, EveryWordThereAndBack) {
+  for (const char* const name : {"f16", "bf16"}) {
+    const Format& format = format_named(name);
+    for (unsigned bits = 0; bits < 0x10000; ++bits) {
+      const auto word = static_cast<std::uint16_t>(bits);
+      const double value = load(format, &word);
+      if (std::isnan(value)) continue;
+      std::uint16_t back = 0;
+      store(format, value, &back);
+      ASSERT_EQ(back, word);
+      if (format.dtype == SIMDSOFTMAX_F16) continue;
+      const std::uint32_t wide = bits << 16;
+      ASSERT_EQ(load(format_named("f32"), &wide), value);
+    }
+  }
+}
+
+class HalvesTest : public ConfigTest {};
+
+// Every finite word as the second of two logits, beside a zero. theta brings its binade to [1, 2), so each bit of it
+// counts.
+TEST_P(HalvesTest, EveryWordIsReadRight) {
+  if (in().bytes != 2) return;
+  const int fraction_bits = in().precision - 1;
+  const unsigned infinite = 0x7fffU >> fraction_bits << fraction_bits;
+  for (unsigned first = 0; first < infinite; first += 1U << fraction_bits) {
+    std::vector<double> values;
+    for (unsigned bits = first; bits < first + (1U << fraction_bits); ++bits) {
+      for (const unsigned sign : {0U, 0x8000U}) {
+        const auto word = static_cast<std::uint16_t>(bits | sign);
+        values.insert(values.end(), {0.0, load(in(), &word)});
+      }
+    }
+    simdsoftmax_options options = serial_options();
+    const int exponent = std::max(std::ilogb(values.back()), in().min_exponent);
+    options.theta = std::ldexp(1.0, std::clamp(-exponent, -126, 126));
+    const Bytes output = softmax(pair(), {values.size() / 2, 2}, encode(pair().in, values), options);
+    const std::vector<double> got = decode(pair().out, output);
+    for (std::size_t i = 0; i < values.size(); i += 2) {
+      const Worst worst =
+          worst_of(out(), exact_softmax({values[i], values[i + 1]}, options.theta), {got[i], got[i + 1]});
+      ASSERT_LE(worst.ulp, bound_in_ulp(out())) << values[i + 1];
+    }
+  }
+}
+
+// Every NaN word, with whatever payload and sign, is a NaN.
+TEST_P(HalvesTest, EveryNanIsSeen) {
+  if (in().bytes != 2) return;
+  const unsigned infinite = 0x7fffU >> (in().precision - 1) << (in().precision - 1);
+  for (unsigned bits = infinite + 1; bits < 0x8000; ++bits) {
+    for (const unsigned sign : {0U, 0x8000U}) {
+      const auto word = static_cast<std::uint16_t>(bits | sign);
+      const std::uint16_t row[] = {0, word, 0};
+      Bytes logits(sizeof row);
+      std::copy_n(reinterpret_cast<const unsigned char*>(row), sizeof row, logits.begin());
+      const std::vector<double> got = decode(pair().out, softmax(pair(), {1, 3}, logits, serial_options()));
+      ASSERT_TRUE(std::all_of(got.begin(), got.end(), [](double value) { return std::isnan(value); })) << word;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, HalvesTest, ::testing::ValuesIn(configs()), name_of_config);
+
+}  // namespace
+}  // namespace softmax_test

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef SIMDSOFTMAX_TESTS_HARNESS_HPP
+#define SIMDSOFTMAX_TESTS_HARNESS_HPP
+
+// The lists that the tests walk, all asked from the library, and one way to call it.
+
+#include <gtest/gtest.h>
+#include <simdsoftmax/simdsoftmax.h>
+
+#include <cstddef>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "formats.hpp"
+
+namespace softmax_test {
+
+constexpr unsigned char poison = 0xa5;
+
+// Set in the environment: SIMDSOFTMAX_SLOW_MACHINE=1 thins out sizes (an emulator), SIMDSOFTMAX_EXHAUSTIVE=1 adds rows
+// of 2^26 columns.
+bool slow_machine();
+bool exhaustive();
+
+const std::vector<simdsoftmax_isa_info>& isas();  // all that the library knows, in its order
+std::vector<std::string> runnable_isas();         // compiled and supported
+std::vector<simdsoftmax_variant> variants();      // auto included
+std::string active_isa();                         // empty when none is
+
+// The ISAs that ran a ScopedCap, for the check at the end of the suite.
+std::set<std::string>& exercised_isas();
+
+// Runs the scope on exactly this ISA.
+class ScopedCap {
+ public:
+  explicit ScopedCap(const std::string& isa);
+  ~ScopedCap();
+  ScopedCap(const ScopedCap&) = delete;
+  ScopedCap& operator=(const ScopedCap&) = delete;
+};
+
+// Default options but for the variant and one thread.
+simdsoftmax_options serial_options(simdsoftmax_variant variant = SIMDSOFTMAX_AUTO);
+
+struct Shape {
+  std::size_t rows;
+  std::size_t cols;
+};
+
+// Dense rows, out of place, into poisoned memory; a status other than OK is a test failure.
+Bytes softmax(const Pair& pair, const Shape& shape, const Bytes& logits, const simdsoftmax_options& options);
+
+// One test per runnable ISA and pair of dtypes, run on that ISA.
+struct Config {
+  std::string isa;
+  Pair pair;
+};
+void PrintTo(const Config& config, std::ostream* stream);
+std::vector<Config> configs();
+std::string name_of_config(const ::testing::TestParamInfo<Config>& info);
+
+class ConfigTest : public ::testing::TestWithParam<Config> {
+ protected:
+  const Pair& pair() const { return GetParam().pair; }
+  const Format& in() const { return format_of(pair().in); }
+  const Format& out() const { return format_of(pair().out); }
+
+ private:
+  ScopedCap cap_{GetParam().isa};
+};
+
+// One test per runnable ISA.
+class IsaTest : public ::testing::TestWithParam<std::string> {
+  ScopedCap cap_{GetParam()};
+};
+std::string name_of_isa(const ::testing::TestParamInfo<std::string>& info);
+
+}  // namespace softmax_test
+
+#endif
