@@ -33,7 +33,8 @@ void add_exp_only(const SharedWorkload& work, const std::string& isa);
 // softmax/: the public function. The label of `auto` is the variant that it picks, and the label of that one is `auto`.
 void add_softmax(const SharedWorkload& work, const std::string& isa, const std::vector<simdsoftmax_variant>& variants);
 
-// pass/: the sweeps over a row that three_pass consists of, alone. For f32 and one thread.
+// pass/: the sweeps over a row that three_pass consists of, alone. For f32, one thread, and
+// rows that need no special care.
 void add_passes(const SharedWorkload& work, const std::string& isa);
 
 // Softmax by the first of the variants on the last of the ISAs, into the file of the options.

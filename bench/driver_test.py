@@ -122,6 +122,18 @@ class Files(DriverTest):
                     self.assertEqual((got.dtype.str, got.shape), (dtype, shape))
                     numpy.testing.assert_allclose(got, softmax(array), rtol=tolerance, atol=1e-7)
 
+    def test_special_values_are_no_failure(self):
+        logits = numpy.load(DIGITS)[:8]
+        logits[0, 1] = numpy.nan
+        logits[1, 2] = numpy.inf
+        logits[2, 3] = -numpy.inf
+        logits[3] = -numpy.inf
+        logits[4] = 3e38
+        status, _, err = self.run_logits(self.write(logits))
+        self.assertEqual((status, err), (0, ""))
+        with numpy.errstate(invalid="ignore"):
+            numpy.testing.assert_allclose(numpy.load(self.out), softmax(logits), rtol=1e-6, atol=1e-37)
+
 
 class Results(DriverTest):
     def test_table_and_json_hold_every_variant(self):
