@@ -7,24 +7,22 @@ if(POLICY CMP0135)
 endif()
 set(CMAKE_POLICY_DEFAULT_CMP0077 NEW)  # the settings below reach old projects too
 
-# Target simdsoftmax_xsimd. The package's version file refuses every other major version, so the version is checked
-# here; and its target is not used itself, as one that is too old could not be replaced.
+# Target simdsoftmax_xsimd.
 function(simdsoftmax_need_xsimd)
-  find_package(xsimd QUIET CONFIG)
-  if(xsimd_FOUND AND xsimd_VERSION VERSION_GREATER_EQUAL 8.1)
-    get_target_property(include_dirs xsimd INTERFACE_INCLUDE_DIRECTORIES)
-    message(STATUS "xsimd ${xsimd_VERSION}: ${xsimd_DIR}")
-  else()
-    message(STATUS "xsimd 8.1 or newer not found (${xsimd_DIR} ${xsimd_VERSION}): fetching 14.3.0")
+  find_package(xsimd 8.1 QUIET MODULE)
+  if(NOT xsimd_FOUND)
+    message(STATUS "xsimd 8.1 or newer not found: fetching 14.3.0")
     FetchContent_Declare(xsimd
       URL https://github.com/xtensor-stack/xsimd/archive/refs/tags/14.3.0.tar.gz
       URL_HASH SHA256=b3d50e7a73fbf4642ceef30131c93414901d69eee41c2a5302db650b03e2c792
       SOURCE_SUBDIR headers-only)  # no such folder: its CMake project, which would install itself, stays out
     FetchContent_MakeAvailable(xsimd)
-    set(include_dirs ${xsimd_SOURCE_DIR}/include)
+    set(xsimd_VERSION 14.3.0)
+    set(xsimd_INCLUDE_DIR ${xsimd_SOURCE_DIR}/include)
   endif()
+  message(STATUS "xsimd ${xsimd_VERSION}: ${xsimd_INCLUDE_DIR}")
   add_library(simdsoftmax_xsimd INTERFACE)
-  target_include_directories(simdsoftmax_xsimd SYSTEM INTERFACE ${include_dirs})
+  target_include_directories(simdsoftmax_xsimd SYSTEM INTERFACE ${xsimd_INCLUDE_DIR})
 endfunction()
 
 # Target GTest::gtest_main.
