@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "passes/lane_sum.hpp"
+#include "passes/max.hpp"
+#include "simd/exp.hpp"
+
+namespace simdsoftmax::SIMDSOFTMAX_ISA {
+namespace {
+
+// The running maximum and the sum relative to its anchor, in one pass (Milakov and Gimelshein, arXiv:1805.02867, with
+// anchors in place of maxima: a new one scales the sums by a power of two, which is exact).
+template <class T>
+struct OnlineSum {
+  T max = -Limits<T>::infinity;
+  std::int64_t anchor = 0;
+  LaneSum<T> sum;
+
+  // Follows the maximum up; false for a logit that needs another way (+inf, or beyond ExpRange::giant).
+  SIMDSOFTMAX_INLINE bool climb(T chunk_max) {
+    if (!(chunk_max < ExpRange<T>::giant && chunk_max > -ExpRange<T>::giant)) return false;
+    const std::int64_t next = anchor_of(chunk_max);
+    // Before the first finite logit there is nothing to keep.
+    sum.scale(max == -Limits<T>::infinity ? 0.0 : power_of_two(anchor - next));
+    max = chunk_max;
+    anchor = next;
+    return true;
+  }
+};
+
+enum class Walk { done, needs_another_way };
+
+// Adds [begin, end) to the state.
+template <class Source>
+SIMDSOFTMAX_NOINLINE Walk online_sum_pass(const Source& x, OnlineSum<typename Source::T>& state, std::size_t begin,
+                                          std::size_t end) {
+  using T = typename Source::T;
+  using V = Vector<T>;
+  constexpr std::size_t vectors = chunk_length<T> / width<T>;
+  Exp<T> exp(state.anchor);
+  V max(state.max);
+
+  const auto follow = [&](V chunk_max) __attribute__((always_inline)) {
+    if (__builtin_expect(!any_above(chunk_max, max), 1)) return true;
+    if (!state.climb(lane_max<T>(chunk_max))) return false;
+    exp = Exp<T>(state.anchor);
+    max = V(state.max);
+    return true;
+  };
+
+  std::size_t i = begin;
+  for (; i + chunk_length<T> <= end; i += chunk_length<T>) {
+    V chunk_max = high_part<T>(x(i));
+    for (std::size_t v = 1; v < vectors; ++v) chunk_max = max_or_second(high_part<T>(x(i + v * width<T>)), chunk_max);
+    if (!follow(chunk_max)) return Walk::needs_another_way;
+    state.sum.add([&](std::size_t k) __attribute__((always_inline)) { return exp(x(i + k)); });
+  }
+  if (i < end) {
+    V chunk_max(-Limits<T>::infinity);
+    for_each_vector<T>(
+        i, end, [&](std::size_t k) { chunk_max = max_or_second(high_part<T>(x(k)), chunk_max); },
+        [&](std::size_t k, std::size_t n) { chunk_max = max_or_second(first_high_parts(x, k, n), chunk_max); });
+    if (!follow(chunk_max)) return Walk::needs_another_way;
+    state.sum.add_first(
+        end - i, [&](std::size_t k) __attribute__((always_inline)) { return exp(x(i + k)); },
+        [&](std::size_t k, std::size_t n)
+            __attribute__((always_inline)) { return keep_first(exp(x.first(i + k, n)), n); });
+  }
+  return Walk::done;
+}
+
+}  // namespace
+}  // namespace simdsoftmax::SIMDSOFTMAX_ISA

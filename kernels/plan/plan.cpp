@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plan/plan.hpp"
+
+namespace simdsoftmax::detail {
+
+namespace {
+
+// A parallel region costs a few microseconds when its threads sleep, one core exponentiates about 10 elements in a
+// nanosecond: below this many elements a thread the region costs more than it saves.
+constexpr std::size_t least_per_thread = 16384;
+
+// A chunk of the anchored variant; a row this short is its own first chunk.
+constexpr std::size_t anchor_elements = 128;
+
+bool exceeds(std::size_t rows, std::size_t cols, std::size_t limit) { return rows > limit / cols; }
+
+std::size_t times_at_most(std::size_t rows, std::size_t cols, std::size_t limit) {
+  return exceeds(rows, cols, limit) ? limit : rows * cols;
+}
+
+int useful_threads(const Shape& shape, int limit) {
+  const auto most = static_cast<std::size_t>(limit);
+  const std::size_t work = times_at_most(shape.rows, shape.cols, most * least_per_thread);
+  const std::size_t threads = work / least_per_thread;
+  return threads < 1 ? 1 : static_cast<int>(threads);
+}
+
+// Whole rows keep their data in one core's cache and need no barrier, so rows are split only where whole ones would
+// leave threads idle for long: fewer rows than threads, or a last round that few threads take part in.
+bool should_split(const Shape& shape, std::size_t threads) {
+  if (shape.cols < 2 * segment_length) return false;
+  const std::size_t rounds = (shape.rows + threads - 1) / threads;
+  return rounds * threads > shape.rows + shape.rows / 8;
+}
+
+int segments(std::size_t cols, std::size_t most) {
+  const std::size_t count = (cols + segment_length - 1) / segment_length;
+  return static_cast<int>(count < most ? count : most);
+}
+
+struct Choice {
+  Variant variant;
+  const char* reason;
+};
+
+Choice choose(const Shape& shape, const CacheSizes& caches) {
+  const bool can_stash = dtype_size(shape.output) >= sizeof(float);
+  if (shape.cols <= anchor_elements) return {Variant::three_pass, "the row is no longer than one anchor chunk"};
+  if (shape.in_place && can_stash) {
+    return {Variant::three_pass, "in place: the logits are overwritten, so the row cannot be walked twice"};
+  }
+  if (exceeds(shape.cols, dtype_size(shape.logits) + dtype_size(shape.output), caches.last_level)) {
+    return {Variant::online, "the row exceeds the last-level cache: two reads and one write are the least traffic"};
+  }
+  return {Variant::anchored, "one pass exponentiates and sums, one scales, and the maximum is not needed"};
+}
+
+}  // namespace
+
+std::size_t dtype_size(Dtype dtype) {
+  switch (dtype) {
+    case Dtype::f32:
+      return 4;
+    case Dtype::f64:
+      return 8;
+    case Dtype::f16:
+    case Dtype::bf16:
+      return 2;
+  }
+  return 0;
+}
+
+Plan plan_rows(const Shape& shape, Variant asked, int thread_limit, const CacheSizes& caches) {
+  if (shape.rows == 0 || shape.cols == 0) return {Variant::three_pass, 1, false, "there is nothing to do"};
+  const Choice choice = asked == Variant::automatic ? choose(shape, caches) : Choice{asked, "asked for by the caller"};
+  int threads = useful_threads(shape, thread_limit);
+  const bool split = threads > 1 && should_split(shape, static_cast<std::size_t>(threads));
+  if (split) {
+    threads = segments(shape.cols, static_cast<std::size_t>(threads));
+  } else if (static_cast<std::size_t>(threads) > shape.rows) {
+    threads = static_cast<int>(shape.rows);
+  }
+  return {choice.variant, threads, split, choice.reason};
+}
+
+}  // namespace simdsoftmax::detail

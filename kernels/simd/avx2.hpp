@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// What xsimd does not offer in all of its versions, for AVX2 with FMA and F16C.
+
+#include <immintrin.h>
+
+#include "simd/partial.hpp"
+
+namespace simdsoftmax::SIMDSOFTMAX_ISA {
+namespace {
+
+using Arch = xsimd::fma3<xsimd::avx2>;
+using F32 = xsimd::batch<float, Arch>;
+using F64 = xsimd::batch<double, Arch>;
+
+constexpr bool has_fma = true;
+
+SIMDSOFTMAX_INLINE F32 mul_add(F32 a, F32 b, F32 c) { return _mm256_fmadd_ps(a, b, c); }
+SIMDSOFTMAX_INLINE F64 mul_add(F64 a, F64 b, F64 c) { return _mm256_fmadd_pd(a, b, c); }
+SIMDSOFTMAX_INLINE F32 neg_mul_add(F32 a, F32 b, F32 c) { return _mm256_fnmadd_ps(a, b, c); }
+SIMDSOFTMAX_INLINE F64 neg_mul_add(F64 a, F64 b, F64 c) { return _mm256_fnmadd_pd(a, b, c); }
+
+// a * b - product, for product = a * b rounded.
+SIMDSOFTMAX_INLINE F32 product_error(F32 a, F32 b, F32 product) { return mul_add(a, b, -product); }
+SIMDSOFTMAX_INLINE F64 product_error(F64 a, F64 b, F64 product) { return mul_add(a, b, -product); }
+
+SIMDSOFTMAX_INLINE F32 max_or_second(F32 a, F32 b) { return _mm256_max_ps(a, b); }
+SIMDSOFTMAX_INLINE F64 max_or_second(F64 a, F64 b) { return _mm256_max_pd(a, b); }
+SIMDSOFTMAX_INLINE F32 min_or_second(F32 a, F32 b) { return _mm256_min_ps(a, b); }
+SIMDSOFTMAX_INLINE F64 min_or_second(F64 a, F64 b) { return _mm256_min_pd(a, b); }
+
+SIMDSOFTMAX_INLINE F32 zero_below(F32 v, F32 limit) { return _mm256_and_ps(v, _mm256_cmp_ps(v, limit, _CMP_GE_OQ)); }
+SIMDSOFTMAX_INLINE F64 zero_below(F64 v, F64 limit) { return _mm256_and_pd(v, _mm256_cmp_pd(v, limit, _CMP_GE_OQ)); }
+
+SIMDSOFTMAX_INLINE bool any_above(F32 a, F32 b) { return _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_GT_OQ)) != 0; }
+SIMDSOFTMAX_INLINE bool any_above(F64 a, F64 b) { return _mm256_movemask_pd(_mm256_cmp_pd(a, b, _CMP_GT_OQ)) != 0; }
+
+SIMDSOFTMAX_INLINE F64 low_half_f64(F32 v) { return _mm256_cvtps_pd(_mm256_castps256_ps128(v)); }
+SIMDSOFTMAX_INLINE F64 high_half_f64(F32 v) { return _mm256_cvtps_pd(_mm256_extractf128_ps(v, 1)); }
+
+SIMDSOFTMAX_INLINE double lane_sum(F64 v) {
+  const __m128d two = _mm_add_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd(v, 1));
+  return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)));
+}
+
+// For exp: a table of eight floats as bits, and the entry that the low three bits of each lane of `index` name.
+struct Table8 {
+  __m256i bits;
+};
+SIMDSOFTMAX_INLINE Table8 table8(const std::int32_t* entries, std::int32_t offset) {
+  return {_mm256_add_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(entries)), _mm256_set1_epi32(offset))};
+}
+// table[index & 7] + (index << shift), as a float.
+template <int shift>
+SIMDSOFTMAX_INLINE F32 lookup_scaled(Table8 table, F32 index) {
+  const __m256i i = _mm256_castps_si256(index);
+  return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_permutevar8x32_epi32(table.bits, i), _mm256_slli_epi32(i, shift)));
+}
+template <int shift>
+SIMDSOFTMAX_INLINE F64 shift_add(F64 v, std::int64_t offset) {
+  return _mm256_castsi256_pd(
+      _mm256_add_epi64(_mm256_slli_epi64(_mm256_castpd_si256(v), shift), _mm256_set1_epi64x(offset)));
+}
+
+SIMDSOFTMAX_INLINE __m256i first_lanes8(std::size_t n) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+SIMDSOFTMAX_INLINE __m256i first_lanes4(std::size_t n) {
+  return _mm256_cmpgt_epi64(_mm256_set1_epi64x(static_cast<long long>(n)), _mm256_setr_epi64x(0, 1, 2, 3));
+}
+
+SIMDSOFTMAX_INLINE F32 load_first(const float* p, std::size_t n, F32 fill) {
+  const __m256i mask = first_lanes8(n);
+  return _mm256_blendv_ps(fill, _mm256_maskload_ps(p, mask), _mm256_castsi256_ps(mask));
+}
+SIMDSOFTMAX_INLINE F64 load_first(const double* p, std::size_t n, F64 fill) {
+  const __m256i mask = first_lanes4(n);
+  return _mm256_blendv_pd(fill, _mm256_maskload_pd(p, mask), _mm256_castsi256_pd(mask));
+}
+SIMDSOFTMAX_INLINE void store_first(float* p, std::size_t n, F32 v) { _mm256_maskstore_ps(p, first_lanes8(n), v); }
+SIMDSOFTMAX_INLINE void store_first(double* p, std::size_t n, F64 v) { _mm256_maskstore_pd(p, first_lanes4(n), v); }
+SIMDSOFTMAX_INLINE F32 keep_first(F32 v, std::size_t n) {
+  return _mm256_and_ps(v, _mm256_castsi256_ps(first_lanes8(n)));
+}
+SIMDSOFTMAX_INLINE F64 keep_first(F64 v, std::size_t n) {
+  return _mm256_and_pd(v, _mm256_castsi256_pd(first_lanes4(n)));
+}
+
+SIMDSOFTMAX_INLINE F32 widen(__m128i halves, Half<Dtype::f16>) { return _mm256_cvtph_ps(halves); }
+SIMDSOFTMAX_INLINE F32 widen(__m128i halves, Half<Dtype::bf16>) {
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16));
+}
+SIMDSOFTMAX_INLINE __m128i narrow(F32 v, Half<Dtype::f16>) {
+  return _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+// To nearest, ties to even: add half of the last place kept, less one when that place is even. The default NaN stays
+// one.
+SIMDSOFTMAX_INLINE __m128i narrow(F32 v, Half<Dtype::bf16>) {
+  const __m256i bits = _mm256_castps_si256(v);
+  const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+  const __m256i rounded =
+      _mm256_srli_epi32(_mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7FFF))), 16);
+  return _mm_packus_epi32(_mm256_castsi256_si128(rounded), _mm256_extracti128_si256(rounded, 1));
+}
+
+template <Dtype D>
+SIMDSOFTMAX_INLINE F32 load(const Half<D>* p) {
+  return widen(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)), Half<D>{});
+}
+template <Dtype D>
+SIMDSOFTMAX_INLINE void store(Half<D>* p, F32 v) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), narrow(v, Half<D>{}));
+}
+template <Dtype D>
+SIMDSOFTMAX_INLINE F32 load_first(const Half<D>* p, std::size_t n, F32 fill) {
+  LaneBuffer<8, Half<D>> buffer;
+  buffer.take(p, n);
+  return _mm256_blendv_ps(fill, load(buffer.lane), _mm256_castsi256_ps(first_lanes8(n)));
+}
+template <Dtype D>
+SIMDSOFTMAX_INLINE void store_first(Half<D>* p, std::size_t n, F32 v) {
+  LaneBuffer<8, Half<D>> buffer;
+  store(buffer.lane, v);
+  buffer.give(p, n);
+}
+
+}  // namespace
+}  // namespace simdsoftmax::SIMDSOFTMAX_ISA

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// What xsimd does not offer in all of its versions, for AVX-512 (F, CD, BW, DQ, VL).
+
+#include <immintrin.h>
+
+#include "simd/batch.hpp"
+
+namespace simdsoftmax::SIMDSOFTMAX_ISA {
+namespace {
+
+using Arch = xsimd::avx512bw;
+using F32 = xsimd::batch<float, Arch>;
+using F64 = xsimd::batch<double, Arch>;
+
+constexpr bool has_fma = true;
+
+// xsimd 8.1 makes a multiplication and an addition of fma here.
+SIMDSOFTMAX_INLINE F32 mul_add(F32 a, F32 b, F32 c) { return _mm512_fmadd_ps(a, b, c); }
+SIMDSOFTMAX_INLINE F64 mul_add(F64 a, F64 b, F64 c) { return _mm512_fmadd_pd(a, b, c); }
+SIMDSOFTMAX_INLINE F32 neg_mul_add(F32 a, F32 b, F32 c) { return _mm512_fnmadd_ps(a, b, c); }
+SIMDSOFTMAX_INLINE F64 neg_mul_add(F64 a, F64 b, F64 c) { return _mm512_fnmadd_pd(a, b, c); }
+
+// a * b - product, for product = a * b rounded.
+SIMDSOFTMAX_INLINE F32 product_error(F32 a, F32 b, F32 product) { return mul_add(a, b, -product); }
+SIMDSOFTMAX_INLINE F64 product_error(F64 a, F64 b, F64 product) { return mul_add(a, b, -product); }
+
+SIMDSOFTMAX_INLINE F32 max_or_second(F32 a, F32 b) { return _mm512_max_ps(a, b); }
+SIMDSOFTMAX_INLINE F64 max_or_second(F64 a, F64 b) { return _mm512_max_pd(a, b); }
+SIMDSOFTMAX_INLINE F32 min_or_second(F32 a, F32 b) { return _mm512_min_ps(a, b); }
+SIMDSOFTMAX_INLINE F64 min_or_second(F64 a, F64 b) { return _mm512_min_pd(a, b); }
+
+SIMDSOFTMAX_INLINE F32 zero_below(F32 v, F32 limit) {
+  return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(v, limit, _CMP_GE_OQ), v);
+}
+SIMDSOFTMAX_INLINE F64 zero_below(F64 v, F64 limit) {
+  return _mm512_maskz_mov_pd(_mm512_cmp_pd_mask(v, limit, _CMP_GE_OQ), v);
+}
+
+SIMDSOFTMAX_INLINE bool any_above(F32 a, F32 b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ) != 0; }
+SIMDSOFTMAX_INLINE bool any_above(F64 a, F64 b) { return _mm512_cmp_pd_mask(a, b, _CMP_GT_OQ) != 0; }
+
+SIMDSOFTMAX_INLINE F64 low_half_f64(F32 v) { return _mm512_cvtps_pd(_mm512_castps512_ps256(v)); }
+SIMDSOFTMAX_INLINE F64 high_half_f64(F32 v) { return _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1)); }
+
+SIMDSOFTMAX_INLINE double lane_sum(F64 v) {
+  const __m256d four = _mm256_add_pd(_mm512_castpd512_pd256(v), _mm512_extractf64x4_pd(v, 1));
+  const __m128d two = _mm_add_pd(_mm256_castpd256_pd128(four), _mm256_extractf128_pd(four, 1));
+  return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)));
+}
+
+// For exp: a table of eight floats as bits, and the entry that the low three bits of each lane of `index` name.
+struct Table8 {
+  __m512i bits;
+};
+SIMDSOFTMAX_INLINE Table8 table8(const std::int32_t* entries, std::int32_t offset) {
+  const __m512i both = _mm512_broadcast_i64x4(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(entries)));
+  return {_mm512_add_epi32(both, _mm512_set1_epi32(offset))};
+}
+// table[index & 7] + (index << shift), as a float.
+template <int shift>
+SIMDSOFTMAX_INLINE F32 lookup_scaled(Table8 table, F32 index) {
+  const __m512i i = _mm512_castps_si512(index);
+  return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_permutexvar_epi32(i, table.bits), _mm512_slli_epi32(i, shift)));
+}
+template <int shift>
+SIMDSOFTMAX_INLINE F64 shift_add(F64 v, std::int64_t offset) {
+  return _mm512_castsi512_pd(
+      _mm512_add_epi64(_mm512_slli_epi64(_mm512_castpd_si512(v), shift), _mm512_set1_epi64(offset)));
+}
+
+SIMDSOFTMAX_INLINE __mmask16 first_lanes16(std::size_t n) { return _cvtu32_mask16((1u << n) - 1u); }
+SIMDSOFTMAX_INLINE __mmask8 first_lanes8(std::size_t n) { return _cvtu32_mask8((1u << n) - 1u); }
+
+SIMDSOFTMAX_INLINE F32 load_first(const float* p, std::size_t n, F32 fill) {
+  return _mm512_mask_loadu_ps(fill, first_lanes16(n), p);
+}
+SIMDSOFTMAX_INLINE F64 load_first(const double* p, std::size_t n, F64 fill) {
+  return _mm512_mask_loadu_pd(fill, first_lanes8(n), p);
+}
+SIMDSOFTMAX_INLINE void store_first(float* p, std::size_t n, F32 v) { _mm512_mask_storeu_ps(p, first_lanes16(n), v); }
+SIMDSOFTMAX_INLINE void store_first(double* p, std::size_t n, F64 v) { _mm512_mask_storeu_pd(p, first_lanes8(n), v); }
+SIMDSOFTMAX_INLINE F32 keep_first(F32 v, std::size_t n) { return _mm512_maskz_mov_ps(first_lanes16(n), v); }
+SIMDSOFTMAX_INLINE F64 keep_first(F64 v, std::size_t n) { return _mm512_maskz_mov_pd(first_lanes8(n), v); }
+
+SIMDSOFTMAX_INLINE F32 widen(__m256i halves, Half<Dtype::f16>) { return _mm512_cvtph_ps(halves); }
+SIMDSOFTMAX_INLINE F32 widen(__m256i halves, Half<Dtype::bf16>) {
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
+}
+SIMDSOFTMAX_INLINE __m256i narrow(F32 v, Half<Dtype::f16>) {
+  return _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+// To nearest, ties to even: add half of the last place kept, less one when that place is even. The default NaN stays
+// one.
+SIMDSOFTMAX_INLINE __m256i narrow(F32 v, Half<Dtype::bf16>) {
+  const __m512i bits = _mm512_castps_si512(v);
+  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+  const __m512i rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7FFF)));
+  return _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16));
+}
+
+template <Dtype D>
+SIMDSOFTMAX_INLINE F32 load(const Half<D>* p) {
+  return widen(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)), Half<D>{});
+}
+template <Dtype D>
+SIMDSOFTMAX_INLINE F32 load_first(const Half<D>* p, std::size_t n, F32 fill) {
+  return _mm512_mask_mov_ps(fill, first_lanes16(n), widen(_mm256_maskz_loadu_epi16(first_lanes16(n), p), Half<D>{}));
+}
+template <Dtype D>
+SIMDSOFTMAX_INLINE void store(Half<D>* p, F32 v) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), narrow(v, Half<D>{}));
+}
+template <Dtype D>
+SIMDSOFTMAX_INLINE void store_first(Half<D>* p, std::size_t n, F32 v) {
+  _mm256_mask_storeu_epi16(p, first_lanes16(n), narrow(v, Half<D>{}));
+}
+
+}  // namespace
+}  // namespace simdsoftmax::SIMDSOFTMAX_ISA

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// exp as the passes use it. The translation unit has chosen the f32 core (exp_table.hpp or exp_polynomial.hpp) before.
+
+#include "simd/exp_range.hpp"
+
+namespace simdsoftmax::SIMDSOFTMAX_ISA {
+namespace {
+
+// 2^(headroom - anchor) * e^x for x in the range of the anchor.
+//   n = x * log2(e) rounded,  t = x - n ln 2,  |t| <= ln(2) / 2 (1 + 2^-10),  e^x = 2^n * (1 + t + t^2 p(t))
+// p: Remez fit of degree 9 to the relative error of e^t, 3.7e-18 (2^-57.9). Without fma the upper part of ln 2 has 32
+// bits, so that its product with n is exact. Maximum error: 1.0 ULP with fma; needs rounding to nearest.
+template <>
+class ExpCore<double> {
+ public:
+  explicit ExpCore(std::int64_t anchor)
+      : offset_(
+            static_cast<std::int64_t>(static_cast<std::uint64_t>(1023 + ExpRange<double>::headroom - anchor) << 52)) {}
+
+  template <class Logit>
+  SIMDSOFTMAX_INLINE F64 operator()(const Logit& x) const {
+    const F64 hi = high_part<double>(x);
+    const F64 shifted = mul_add(hi, F64(log2_e), F64(0x1.8p52));
+    const F64 n = shifted - F64(0x1.8p52);
+    F64 t = neg_mul_add(n, F64(has_fma ? 0x1.62e42fefa39efp-1 : 0x1.62e42feep-1), hi);
+    t = neg_mul_add(n, F64(has_fma ? 0x1.abc9e3b39803fp-56 : 0x1.a39ef35793c76p-33), t);
+    t = add_low_part<double>(t, x);
+    F64 p(coefficients[0]);
+    for (std::size_t i = 1; i < 10; ++i) p = mul_add(p, t, F64(coefficients[i]));
+    const F64 q = mul_add(t * t, p, t);
+    const F64 power = shift_add<52>(shifted, offset_);
+    return mul_add(power, q, power);
+  }
+
+ private:
+  static constexpr double coefficients[10] = {
+      0x1.ad7f05798eba3p-26, 0x1.28adcc0f2ca2ep-22, 0x1.71df262697c1dp-19, 0x1.a01999b043a9ap-16, 0x1.a01a0129b8a3cp-13,
+      0x1.6c16c1844a254p-10, 0x1.1111111127e72p-7,  0x1.55555555507f4p-5,  0x1.55555555554f9p-3,  0x1.000000000000ap-1};
+
+  std::int64_t offset_;
+};
+
+// exp relative to an anchor, with logits outside its range held at the end of the range.
+template <class T, bool above = false>
+class Exp {
+ public:
+  explicit Exp(std::int64_t anchor) : range_(anchor), core_(anchor) {}
+
+  template <class Logit>
+  SIMDSOFTMAX_INLINE Vector<T> operator()(const Logit& x) const {
+    return core_(range_(x));
+  }
+
+  // Logits above it are beyond the climb.
+  SIMDSOFTMAX_INLINE Vector<T> highest() const { return range_.highest(); }
+
+ private:
+  LogitRange<T, above> range_;
+  ExpCore<T> core_;
+};
+
+}  // namespace
+}  // namespace simdsoftmax::SIMDSOFTMAX_ISA

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// exp for floats by a polynomial alone, for ISAs without fma or without a permute of eight floats.
+
+#include "simd/exp_range.hpp"
+
+namespace simdsoftmax::SIMDSOFTMAX_ISA {
+namespace {
+
+template <class T>
+class ExpCore;
+
+// 2^(headroom - anchor) * e^x for x in the range of the anchor.
+//   n = x * log2(e) rounded,  t = x - n ln 2,  |t| <= ln(2) / 2 (1 + 2^-10),  e^x = 2^n * (1 + t + t^2 p(t))
+// The upper part of ln 2 has 14 bits, so that its product with n is exact without fma.
+// p: Remez fit to the relative error of e^t, 2.6e-8. Maximum error: 1.6 ULP (see tests/exp_test.cpp); needs rounding to
+// nearest.
+template <>
+class ExpCore<float> {
+ public:
+  explicit ExpCore(std::int64_t anchor)
+      : offset_(static_cast<std::int32_t>(static_cast<std::uint32_t>(127 + ExpRange<float>::headroom - anchor) << 23)) {
+  }
+
+  template <class Logit>
+  SIMDSOFTMAX_INLINE F32 operator()(const Logit& x) const {
+    const F32 hi = high_part<float>(x);
+    const F32 shifted = mul_add(hi, F32(0x1.715476p+0f), F32(0x1.8p23f));
+    const F32 n = shifted - F32(0x1.8p23f);
+    F32 t = neg_mul_add(n, F32(0x1.62e4p-1f), hi);
+    t = neg_mul_add(n, F32(0x1.7f7d1cp-20f), t);
+    t = add_low_part<float>(t, x);
+    F32 p = mul_add(t, F32(0x1.7b4ea8p-10f), F32(0x1.120556p-7f));
+    p = mul_add(p, t, F32(0x1.5544a4p-5f));
+    p = mul_add(p, t, F32(0x1.5555p-3f));
+    p = mul_add(p, t, F32(0x1.000006p-1f));
+    const F32 q = mul_add(t * t, p, t);
+    const F32 power = shift_add<23>(shifted, offset_);
+    return mul_add(power, q, power);
+  }
+
+ private:
+  std::int32_t offset_;
+};
+
+}  // namespace
+}  // namespace simdsoftmax::SIMDSOFTMAX_ISA

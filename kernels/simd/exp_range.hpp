@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// The exponentials of a row are kept as 2^(headroom - anchor) * e^x, the anchor M being an integer near the base-2
+// exponent of the row's largest exponential. The factor is a power of two, so it rounds nothing and cancels in
+// e^x / sum. The headroom keeps every exponential that can become a normal probability, and every one that can change
+// the sum, well above the subnormals; the climb is how far above the anchor the exponential of a logit may lie before a
+// sum of eight overflows.
+
+#include "simd/source.hpp"
+
+namespace simdsoftmax::SIMDSOFTMAX_ISA {
+namespace {
+
+template <class T>
+struct ExpRange;
+
+template <>
+struct ExpRange<float> {
+  static constexpr int headroom = 32;
+  static constexpr int climb = 88;
+  static constexpr int depth = headroom + 122;  // 2^-depth times the anchor is the smallest exponential kept apart
+  // From here on (in magnitude) a row's logits are taken relative to its maximum instead, which is exact near it:
+  // beyond, the multiple of ln 2 that the reduction subtracts is no longer exact or no longer well rounded.
+  static constexpr float giant = has_fma ? 0x1p16f : 0x1p8f;
+};
+
+template <>
+struct ExpRange<double> {
+  static constexpr int headroom = 64;
+  static constexpr int climb = 880;
+  static constexpr int depth = headroom + 1018;
+  static constexpr double giant = has_fma ? 0x1p30 : 0x1p11;
+};
+
+constexpr double log2_e = 0x1.71547652b82fep+0;
+constexpr double ln_2 = 0x1.62e42fefa39efp-1;
+
+// The anchor for a row, or a part of one, with this largest logit.
+template <class T>
+SIMDSOFTMAX_INLINE std::int64_t anchor_of(T max) {
+  const double exponent = static_cast<double>(max) * log2_e;
+  const auto truncated = static_cast<std::int64_t>(exponent);
+  return truncated - (exponent < static_cast<double>(truncated));
+}
+
+// A sum this large may hold an exponential beyond the climb.
+template <class T>
+constexpr double climbed_sum = sizeof(T) == 4 ? 0x1p118 : 0x1p942;
+
+// Logits held within what an anchor allows: from below always, so that -inf and the like become a negligible power of
+// two, and from above when `above` says that the anchor may be lower than the row's maximum.
+template <class T, bool above>
+class LogitRange {
+ public:
+  explicit LogitRange(std::int64_t anchor)
+      : lowest_(static_cast<T>(static_cast<double>(anchor - ExpRange<T>::depth) * ln_2)),
+        highest_(static_cast<T>(static_cast<double>(anchor + ExpRange<T>::climb) * ln_2)) {}
+
+  SIMDSOFTMAX_INLINE Vector<T> operator()(Vector<T> x) const {
+    if constexpr (above) x = min_or_second(highest_, x);
+    return max_or_second(lowest_, x);
+  }
+  // Outside the range `lo` would be as large as the logit itself, or NaN.
+  SIMDSOFTMAX_INLINE ScaledLogit<T> operator()(const ScaledLogit<T>& x) const {
+    const Vector<T> hi = (*this)(x.hi);
+    return {hi, xsimd::select(hi == x.hi, x.lo, Vector<T>(T(0)))};
+  }
+
+  SIMDSOFTMAX_INLINE Vector<T> highest() const { return highest_; }
+
+ private:
+  Vector<T> lowest_;
+  Vector<T> highest_;
+};
+
+template <class T>
+SIMDSOFTMAX_INLINE Vector<T> add_low_part(Vector<T> t, Vector<T>) {
+  return t;
+}
+template <class T>
+SIMDSOFTMAX_INLINE Vector<T> add_low_part(Vector<T> t, const ScaledLogit<T>& x) {
+  return t + x.lo;
+}
+
+}  // namespace
+}  // namespace simdsoftmax::SIMDSOFTMAX_ISA

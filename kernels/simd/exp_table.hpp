@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// exp for floats with a table of eight in a register, for ISAs with fma and a permute of eight floats.
+
+#include "simd/exp_range.hpp"
+
+namespace simdsoftmax::SIMDSOFTMAX_ISA {
+namespace {
+
+template <class T>
+class ExpCore;
+
+// 2^(headroom - anchor) * e^x for x in the range of the anchor.
+//   n = x * log2(e) rounded to a multiple of 1/8,  t = x - n ln 2,  |t| <= ln(2) / 16 (1 + 2^-7)
+//   e^x = 2^floor(n) * 2^(j/8) * (1 + t + c2 t^2 + c3 t^3),  j = 8 (n - floor(n))
+// c2, c3: Remez fit to the relative error of e^t, 2.6e-8 (0.43 of 2^-24).
+// Maximum error: 1.42 ULP (see tests/exp_test.cpp); needs rounding to nearest.
+template <>
+class ExpCore<float> {
+ public:
+  explicit ExpCore(std::int64_t anchor)
+      : table_(table8(power_bits, static_cast<std::int32_t>(
+                                      static_cast<std::uint32_t>(ExpRange<float>::headroom - anchor) << 23))) {}
+
+  template <class Logit>
+  SIMDSOFTMAX_INLINE F32 operator()(const Logit& x) const {
+    const F32 hi = high_part<float>(x);
+    // Adding 1.5 * 2^23 leaves 8 n as an integer in the low bits.
+    const F32 shifted = mul_add(hi, F32(0x1.715476p+3f), F32(0x1.8p23f));
+    const F32 n8 = shifted - F32(0x1.8p23f);
+    F32 t = neg_mul_add(n8, F32(0x1.62e43p-4f), hi);
+    t = neg_mul_add(n8, F32(-0x1.05c61p-32f), t);
+    t = add_low_part<float>(t, x);
+    // The low three bits of 8 n are j, the others floor(n): shifted by 20 the latter meet the exponent, and the former
+    // are taken back by the table.
+    const F32 power = lookup_scaled<20>(table_, shifted);
+    const F32 q = mul_add(t * t, mul_add(t, F32(0x1.555658p-3f), F32(0x1.000878p-1f)), t);
+    return mul_add(power, q, power);
+  }
+
+ private:
+  // The bits of 2^(j/8), less j << 20.
+  static constexpr std::int32_t power_bits[8] = {0x3f800000,
+                                                 0x3f8b95c2 - 0x100000,
+                                                 0x3f9837f0 - 0x200000,
+                                                 0x3fa5fed7 - 0x300000,
+                                                 0x3fb504f3 - 0x400000,
+                                                 0x3fc5672a - 0x500000,
+                                                 0x3fd744fd - 0x600000,
+                                                 0x3feac0c7 - 0x700000};
+
+  Table8 table_;
+};
+
+}  // namespace
+}  // namespace simdsoftmax::SIMDSOFTMAX_ISA

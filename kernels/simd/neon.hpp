@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// What xsimd does not offer in all of its versions, for AArch64.
+
+#include <arm_neon.h>
+
+#include "simd/partial.hpp"
+
+namespace simdsoftmax::SIMDSOFTMAX_ISA {
+namespace {
+
+using Arch = xsimd::neon64;
+using F32 = xsimd::batch<float, Arch>;
+using F64 = xsimd::batch<double, Arch>;
+
+constexpr bool has_fma = true;
+
+SIMDSOFTMAX_INLINE F32 mul_add(F32 a, F32 b, F32 c) { return vfmaq_f32(c, a, b); }
+SIMDSOFTMAX_INLINE F64 mul_add(F64 a, F64 b, F64 c) { return vfmaq_f64(c, a, b); }
+SIMDSOFTMAX_INLINE F32 neg_mul_add(F32 a, F32 b, F32 c) { return vfmsq_f32(c, a, b); }
+SIMDSOFTMAX_INLINE F64 neg_mul_add(F64 a, F64 b, F64 c) { return vfmsq_f64(c, a, b); }
+
+// a * b - product, for product = a * b rounded.
+SIMDSOFTMAX_INLINE F32 product_error(F32 a, F32 b, F32 product) { return mul_add(a, b, -product); }
+SIMDSOFTMAX_INLINE F64 product_error(F64 a, F64 b, F64 product) { return mul_add(a, b, -product); }
+
+// A NaN in either operand gives NaN here: more than the name promises.
+SIMDSOFTMAX_INLINE F32 max_or_second(F32 a, F32 b) { return vmaxq_f32(a, b); }
+SIMDSOFTMAX_INLINE F64 max_or_second(F64 a, F64 b) { return vmaxq_f64(a, b); }
+SIMDSOFTMAX_INLINE F32 min_or_second(F32 a, F32 b) { return vminq_f32(a, b); }
+SIMDSOFTMAX_INLINE F64 min_or_second(F64 a, F64 b) { return vminq_f64(a, b); }
+
+SIMDSOFTMAX_INLINE F32 zero_below(F32 v, F32 limit) {
+  return vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(v), vcgeq_f32(v, limit)));
+}
+SIMDSOFTMAX_INLINE F64 zero_below(F64 v, F64 limit) {
+  return vreinterpretq_f64_u64(vandq_u64(vreinterpretq_u64_f64(v), vcgeq_f64(v, limit)));
+}
+
+SIMDSOFTMAX_INLINE bool any_above(F32 a, F32 b) { return vmaxvq_u32(vcgtq_f32(a, b)) != 0; }
+SIMDSOFTMAX_INLINE bool any_above(F64 a, F64 b) { return vmaxvq_u32(vreinterpretq_u32_u64(vcgtq_f64(a, b))) != 0; }
+
+SIMDSOFTMAX_INLINE F64 low_half_f64(F32 v) { return vcvt_f64_f32(vget_low_f32(v)); }
+SIMDSOFTMAX_INLINE F64 high_half_f64(F32 v) { return vcvt_high_f64_f32(v); }
+
+SIMDSOFTMAX_INLINE double lane_sum(F64 v) { return vaddvq_f64(v); }
+
+// For exp: a table of eight floats as bits, and the entry that the low three bits of each lane of `index` name.
+struct Table8 {
+  uint8x16x2_t bytes;
+};
+SIMDSOFTMAX_INLINE Table8 table8(const std::int32_t* entries, std::int32_t offset) {
+  const int32x4_t add = vdupq_n_s32(offset);
+  return {{{vreinterpretq_u8_s32(vaddq_s32(vld1q_s32(entries), add)),
+            vreinterpretq_u8_s32(vaddq_s32(vld1q_s32(entries + 4), add))}}};
+}
+// table[index & 7] + (index << shift), as a float. Byte b of entry i is byte 4 i + b of the table.
+template <int shift>
+SIMDSOFTMAX_INLINE F32 lookup_scaled(Table8 table, F32 index) {
+  const uint32x4_t i = vreinterpretq_u32_f32(index);
+  const uint32x4_t bytes = vmlaq_u32(vdupq_n_u32(0x03020100u), vandq_u32(i, vdupq_n_u32(7)), vdupq_n_u32(0x04040404u));
+  const uint8x16_t entry = vqtbl2q_u8(table.bytes, vreinterpretq_u8_u32(bytes));
+  return vreinterpretq_f32_u32(vaddq_u32(vreinterpretq_u32_u8(entry), vshlq_n_u32(i, shift)));
+}
+template <int shift>
+SIMDSOFTMAX_INLINE F64 shift_add(F64 v, std::int64_t offset) {
+  return vreinterpretq_f64_s64(vaddq_s64(vshlq_n_s64(vreinterpretq_s64_f64(v), shift), vdupq_n_s64(offset)));
+}
+
+SIMDSOFTMAX_INLINE F32 load_first(const float* p, std::size_t n, F32 fill) { return load_first_by_lanes(p, n, fill); }
+SIMDSOFTMAX_INLINE F64 load_first(const double* p, std::size_t n, F64 fill) { return load_first_by_lanes(p, n, fill); }
+SIMDSOFTMAX_INLINE void store_first(float* p, std::size_t n, F32 v) { store_first_by_lanes(p, n, v); }
+SIMDSOFTMAX_INLINE void store_first(double* p, std::size_t n, F64 v) { store_first_by_lanes(p, n, v); }
+SIMDSOFTMAX_INLINE F32 keep_first(F32 v, std::size_t n) { return keep_first_by_lanes(v, n); }
+SIMDSOFTMAX_INLINE F64 keep_first(F64 v, std::size_t n) { return keep_first_by_lanes(v, n); }
+
+SIMDSOFTMAX_INLINE F32 widen(uint16x4_t halves, Half<Dtype::f16>) { return vcvt_f32_f16(vreinterpret_f16_u16(halves)); }
+SIMDSOFTMAX_INLINE F32 widen(uint16x4_t halves, Half<Dtype::bf16>) {
+  return vreinterpretq_f32_u32(vshll_n_u16(halves, 16));
+}
+SIMDSOFTMAX_INLINE uint16x4_t narrow(F32 v, Half<Dtype::f16>) { return vreinterpret_u16_f16(vcvt_f16_f32(v)); }
+// To nearest, ties to even: add half of the last place kept, less one when that place is even. The default NaN stays
+// one.
+SIMDSOFTMAX_INLINE uint16x4_t narrow(F32 v, Half<Dtype::bf16>) {
+  const uint32x4_t bits = vreinterpretq_u32_f32(v);
+  const uint32x4_t odd = vandq_u32(vshrq_n_u32(bits, 16), vdupq_n_u32(1));
+  return vshrn_n_u32(vaddq_u32(bits, vaddq_u32(odd, vdupq_n_u32(0x7FFF))), 16);
+}
+
+template <Dtype D>
+SIMDSOFTMAX_INLINE F32 load(const Half<D>* p) {
+  uint16x4_t halves;
+  __builtin_memcpy(&halves, p, sizeof halves);
+  return widen(halves, Half<D>{});
+}
+template <Dtype D>
+SIMDSOFTMAX_INLINE void store(Half<D>* p, F32 v) {
+  const uint16x4_t halves = narrow(v, Half<D>{});
+  __builtin_memcpy(p, &halves, sizeof halves);
+}
+template <Dtype D>
+SIMDSOFTMAX_INLINE F32 load_first(const Half<D>* p, std::size_t n, F32 fill) {
+  LaneBuffer<4, Half<D>> halves;
+  halves.take(p, n);
+  LaneBuffer<4, float> floats;
+  load(halves.lane).store_aligned(floats.lane);
+  return load_first(floats.lane, n, fill);
+}
+template <Dtype D>
+SIMDSOFTMAX_INLINE void store_first(Half<D>* p, std::size_t n, F32 v) {
+  LaneBuffer<4, Half<D>> buffer;
+  store(buffer.lane, v);
+  buffer.give(p, n);
+}
+
+}  // namespace
+}  // namespace simdsoftmax::SIMDSOFTMAX_ISA

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// What xsimd does not offer in all of its versions, for the x86-64 baseline. There is no fma, so this ISA alone does
+// not give the bits of the others; half conversions go lane by lane.
+
+#include <emmintrin.h>
+
+#include "simd/partial.hpp"
+
+namespace simdsoftmax::SIMDSOFTMAX_ISA {
+namespace {
+
+using Arch = xsimd::sse2;
+using F32 = xsimd::batch<float, Arch>;
+using F64 = xsimd::batch<double, Arch>;
+
+constexpr bool has_fma = false;
+
+SIMDSOFTMAX_INLINE F32 mul_add(F32 a, F32 b, F32 c) { return a * b + c; }
+SIMDSOFTMAX_INLINE F64 mul_add(F64 a, F64 b, F64 c) { return a * b + c; }
+SIMDSOFTMAX_INLINE F32 neg_mul_add(F32 a, F32 b, F32 c) { return c - a * b; }
+SIMDSOFTMAX_INLINE F64 neg_mul_add(F64 a, F64 b, F64 c) { return c - a * b; }
+
+SIMDSOFTMAX_INLINE F32 max_or_second(F32 a, F32 b) { return _mm_max_ps(a, b); }
+SIMDSOFTMAX_INLINE F64 max_or_second(F64 a, F64 b) { return _mm_max_pd(a, b); }
+SIMDSOFTMAX_INLINE F32 min_or_second(F32 a, F32 b) { return _mm_min_ps(a, b); }
+SIMDSOFTMAX_INLINE F64 min_or_second(F64 a, F64 b) { return _mm_min_pd(a, b); }
+
+SIMDSOFTMAX_INLINE F32 zero_below(F32 v, F32 limit) { return _mm_and_ps(v, _mm_cmpge_ps(v, limit)); }
+SIMDSOFTMAX_INLINE F64 zero_below(F64 v, F64 limit) { return _mm_and_pd(v, _mm_cmpge_pd(v, limit)); }
+
+SIMDSOFTMAX_INLINE bool any_above(F32 a, F32 b) { return _mm_movemask_ps(_mm_cmpgt_ps(a, b)) != 0; }
+SIMDSOFTMAX_INLINE bool any_above(F64 a, F64 b) { return _mm_movemask_pd(_mm_cmpgt_pd(a, b)) != 0; }
+
+SIMDSOFTMAX_INLINE F64 low_half_f64(F32 v) { return _mm_cvtps_pd(v); }
+SIMDSOFTMAX_INLINE F64 high_half_f64(F32 v) { return _mm_cvtps_pd(_mm_movehl_ps(v, v)); }
+
+SIMDSOFTMAX_INLINE double lane_sum(F64 v) { return _mm_cvtsd_f64(_mm_add_sd(v, _mm_unpackhi_pd(v, v))); }
+
+// a * b - product, for product = a * b rounded, without fma: in f64 for floats; for doubles by Dekker's product
+// (Numerische Mathematik 18, 1971), and 0 where its splitting overflows (beyond 2^996).
+SIMDSOFTMAX_INLINE F32 product_error(F32 a, F32 b, F32 product) {
+  const F64 low = low_half_f64(a) * low_half_f64(b) - low_half_f64(product);
+  const F64 high = high_half_f64(a) * high_half_f64(b) - high_half_f64(product);
+  return _mm_movelh_ps(_mm_cvtpd_ps(low), _mm_cvtpd_ps(high));
+}
+SIMDSOFTMAX_INLINE F64 product_error(F64 a, F64 b, F64 product) {
+  const F64 splitter(0x1p27 + 1);
+  const F64 a_high = a * splitter - (a * splitter - a);
+  const F64 b_high = b * splitter - (b * splitter - b);
+  const F64 a_low = a - a_high;
+  const F64 b_low = b - b_high;
+  const F64 error = a_low * b_low - (((product - a_high * b_high) - a_low * b_high) - a_high * b_low);
+  return _mm_and_pd(error, _mm_cmpord_pd(error, error));
+}
+
+template <int shift>
+SIMDSOFTMAX_INLINE F32 shift_add(F32 v, std::int32_t offset) {
+  return _mm_castsi128_ps(_mm_add_epi32(_mm_slli_epi32(_mm_castps_si128(v), shift), _mm_set1_epi32(offset)));
+}
+template <int shift>
+SIMDSOFTMAX_INLINE F64 shift_add(F64 v, std::int64_t offset) {
+  return _mm_castsi128_pd(_mm_add_epi64(_mm_slli_epi64(_mm_castpd_si128(v), shift), _mm_set1_epi64x(offset)));
+}
+
+SIMDSOFTMAX_INLINE F32 load_first(const float* p, std::size_t n, F32 fill) { return load_first_by_lanes(p, n, fill); }
+SIMDSOFTMAX_INLINE F64 load_first(const double* p, std::size_t n, F64 fill) { return load_first_by_lanes(p, n, fill); }
+SIMDSOFTMAX_INLINE void store_first(float* p, std::size_t n, F32 v) { store_first_by_lanes(p, n, v); }
+SIMDSOFTMAX_INLINE void store_first(double* p, std::size_t n, F64 v) { store_first_by_lanes(p, n, v); }
+SIMDSOFTMAX_INLINE F32 keep_first(F32 v, std::size_t n) { return keep_first_by_lanes(v, n); }
+SIMDSOFTMAX_INLINE F64 keep_first(F64 v, std::size_t n) { return keep_first_by_lanes(v, n); }
+
+// binary16 by its fields: a subnormal is its significand times 2^-24.
+SIMDSOFTMAX_INLINE float widen(Half<Dtype::f16> half) {
+  const std::uint32_t sign = (half.bits & 0x8000u) << 16;
+  const std::uint32_t exponent = (half.bits >> 10) & 31u;
+  const std::uint32_t significand = half.bits & 0x3FFu;
+  float magnitude = static_cast<float>(significand) * 0x1p-24f;
+  std::uint32_t bits;
+  if (exponent != 0) {
+    bits = ((exponent == 31 ? 255 : exponent + 112) << 23) | (significand << 13);
+  } else {
+    __builtin_memcpy(&bits, &magnitude, 4);
+  }
+  bits |= sign;
+  __builtin_memcpy(&magnitude, &bits, 4);
+  return magnitude;
+}
+SIMDSOFTMAX_INLINE float widen(Half<Dtype::bf16> half) {
+  const std::uint32_t bits = static_cast<std::uint32_t>(half.bits) << 16;
+  float value;
+  __builtin_memcpy(&value, &bits, 4);
+  return value;
+}
+// Probabilities or NaN: 0 <= value <= 1, so neither overflow nor sign. Adding 0.5 aligns a result below 2^-14 to the
+// subnormals' last place, 2^-24, and rounds it there.
+SIMDSOFTMAX_INLINE Half<Dtype::f16> narrow(float value, Half<Dtype::f16>) {
+  std::uint32_t bits;
+  if (value != value) return {0x7E00};
+  if (value < 0x1p-14f) {
+    value += 0.5f;
+    __builtin_memcpy(&bits, &value, 4);
+    return {static_cast<std::uint16_t>(bits - 0x3F000000u)};
+  }
+  __builtin_memcpy(&bits, &value, 4);
+  bits += 0xFFFu + ((bits >> 13) & 1u);
+  return {static_cast<std::uint16_t>((bits - (112u << 23)) >> 13)};
+}
+SIMDSOFTMAX_INLINE Half<Dtype::bf16> narrow(float value, Half<Dtype::bf16>) {
+  std::uint32_t bits;
+  __builtin_memcpy(&bits, &value, 4);
+  return {static_cast<std::uint16_t>((bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16)};
+}
+
+template <Dtype D>
+SIMDSOFTMAX_INLINE F32 load_first(const Half<D>* p, std::size_t n, F32 fill) {
+  LaneBuffer<4, float> buffer;
+  fill.store_aligned(buffer.lane);
+  for (std::size_t i = 0; i < n; ++i) buffer.lane[i] = widen(p[i]);
+  return F32::load_aligned(buffer.lane);
+}
+template <Dtype D>
+SIMDSOFTMAX_INLINE void store_first(Half<D>* p, std::size_t n, F32 v) {
+  LaneBuffer<4, float> buffer;
+  v.store_aligned(buffer.lane);
+  for (std::size_t i = 0; i < n; ++i) p[i] = narrow(buffer.lane[i], Half<D>{});
+}
+template <Dtype D>
+SIMDSOFTMAX_INLINE F32 load(const Half<D>* p) {
+  return load_first(p, 4, F32(0.0f));
+}
+template <Dtype D>
+SIMDSOFTMAX_INLINE void store(Half<D>* p, F32 v) {
+  store_first(p, 4, v);
+}
+
+}  // namespace
+}  // namespace simdsoftmax::SIMDSOFTMAX_ISA

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// The part of the vector layer that is written once. The <isa>.hpp of the translation unit comes before it.
+
+#include "simd/batch.hpp"
+
+namespace simdsoftmax::SIMDSOFTMAX_ISA {
+namespace {
+
+// The type a row is computed in, and its vector.
+template <class In>
+struct ComputeOf {
+  using type = float;
+};
+template <>
+struct ComputeOf<double> {
+  using type = double;
+};
+template <class In>
+using Compute = typename ComputeOf<In>::type;
+
+template <class T>
+using Vector = xsimd::batch<T, Arch>;
+
+template <class T>
+constexpr std::size_t width = Vector<T>::size;
+
+SIMDSOFTMAX_INLINE F32 load(const float* p) { return F32::load_unaligned(p); }
+SIMDSOFTMAX_INLINE F64 load(const double* p) { return F64::load_unaligned(p); }
+SIMDSOFTMAX_INLINE void store(float* p, F32 v) { v.store_unaligned(p); }
+SIMDSOFTMAX_INLINE void store(double* p, F64 v) { v.store_unaligned(p); }
+
+template <class T>
+SIMDSOFTMAX_INLINE T lane_max(Vector<T> v) {
+  alignas(64) T lane[width<T>];
+  v.store_aligned(lane);
+  T max = lane[0];
+  for (std::size_t i = 1; i < width<T>; ++i) max = lane[i] > max || lane[i] != lane[i] ? lane[i] : max;
+  return max;
+}
+
+// Calls full(i) for every whole vector of [begin, end), and last(i, n) for the n elements that remain.
+template <class T, class Full, class Last>
+SIMDSOFTMAX_INLINE void for_each_vector(std::size_t begin, std::size_t end, const Full& full, const Last& last) {
+  std::size_t i = begin;
+  for (; i + 4 * width<T> <= end; i += 4 * width<T>) {
+    full(i);
+    full(i + width<T>);
+    full(i + 2 * width<T>);
+    full(i + 3 * width<T>);
+  }
+  for (; i + width<T> <= end; i += width<T>) full(i);
+  if (i < end) last(i, end - i);
+}
+
+// What the public limits are made of; std:: is not used here, because its inline functions are shared with the world.
+template <class T>
+struct Limits;
+template <>
+struct Limits<float> {
+  static constexpr float infinity = __builtin_huge_valf();
+  static constexpr float nan = __builtin_nanf("");
+  static constexpr float smallest_normal = 0x1p-126f;
+};
+template <>
+struct Limits<double> {
+  static constexpr double infinity = __builtin_huge_val();
+  static constexpr double nan = __builtin_nan("");
+  static constexpr double smallest_normal = 0x1p-1022;
+};
+
+SIMDSOFTMAX_INLINE bool is_nan(double v) { return v != v; }
+
+// 2^n as a double; 0 below the normal range, infinity above it.
+SIMDSOFTMAX_INLINE double power_of_two(std::int64_t n) {
+  if (n < -1022) return 0;
+  if (n > 1023) return Limits<double>::infinity;
+  const std::int64_t bits = (n + 1023) << 52;
+  double value;
+  __builtin_memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+}  // namespace
+}  // namespace simdsoftmax::SIMDSOFTMAX_ISA
