@@ -21,14 +21,10 @@ simdsoftmax_status simdsoftmax_softmax_rows(const void* logits, simdsoftmax_dtyp
 
   const Plan plan = plan_call(shape, options);
   report_call(kernels->isa, shape, plan);
-  const RowsTask task = {layout.logits,
-                         layout.output,
-                         layout.logits_stride,
-                         layout.output_stride,
-                         cols,
-                         options.theta,
-                         options.empty_row == SIMDSOFTMAX_EMPTY_ROW_ZEROS};
-  run_rows(task, rows, kernels->rows[logits_dtype][output_dtype][static_cast<int>(plan.variant)], plan);
+  const RowsTask task = {
+      layout.logits, layout.output, layout.logits_stride, layout.output_stride,
+      cols,          options.theta, plan.variant,         options.empty_row == SIMDSOFTMAX_EMPTY_ROW_ZEROS};
+  run_rows(task, rows, kernels->rows[logits_dtype][output_dtype], plan);
   return SIMDSOFTMAX_OK;
 }
 

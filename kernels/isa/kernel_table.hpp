@@ -51,6 +51,7 @@ struct RowsTask {
   std::ptrdiff_t output_stride;  // in bytes
   std::size_t cols;              // at least 1
   double theta;
+  Variant variant;  // not automatic
   bool empty_row_zeros;
 };
 
@@ -67,7 +68,7 @@ struct PassTable {
 
 struct KernelTable {
   const char* isa;
-  RowsKernel rows[dtype_count][dtype_count][variant_count];  // [logits][output]; null where the pair is not offered
+  RowsKernel rows[dtype_count][dtype_count];  // [logits][output]; null where the pair is not offered
   PassTable passes;
 };
 

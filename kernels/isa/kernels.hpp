@@ -16,7 +16,22 @@ using detail::RowsTask;
 // Exponentials of a row whose output type cannot hold them; on the stack of the thread that walks the row.
 constexpr std::size_t scratch_length = 4096;
 
-template <class Source, class In, class Out, class Variant>
+template <class Row>
+void walk(const Row& row, detail::Variant variant) {
+  switch (variant) {
+    case detail::Variant::three_pass_recompute:
+      return ThreePassRecompute::walk(row);
+    case detail::Variant::online:
+      return Online::walk(row);
+    case detail::Variant::anchored:
+      return Anchored::walk(row);
+    case detail::Variant::three_pass:
+    case detail::Variant::automatic:
+      return ThreePass::walk(row);
+  }
+}
+
+template <class Source, class In, class Out>
 void walk_rows(const RowsTask& task, std::size_t first, std::size_t last, const Team& team) {
   using T = Compute<In>;
   constexpr bool stash_in_output = sizeof(Out) == sizeof(T);
@@ -42,27 +57,23 @@ void walk_rows(const RowsTask& task, std::size_t first, std::size_t last, const 
     if (task.cols == 1) {
       row.walk_single();
     } else {
-      Variant::walk(row);
+      walk(row, task.variant);
     }
   }
 }
 
-template <class In, class Out, class Variant>
+template <class In, class Out>
 void softmax_rows(const RowsTask& task, std::size_t first, std::size_t last, const Team& team) {
   if (task.theta == 1.0) {
-    walk_rows<PlainSource<In>, In, Out, Variant>(task, first, last, team);
+    walk_rows<PlainSource<In>, In, Out>(task, first, last, team);
   } else {
-    walk_rows<ScaledSource<In>, In, Out, Variant>(task, first, last, team);
+    walk_rows<ScaledSource<In>, In, Out>(task, first, last, team);
   }
 }
 
 template <class In, class Out>
 constexpr void add_pair(KernelTable& table, Dtype in, Dtype out) {
-  auto& rows = table.rows[static_cast<int>(in)][static_cast<int>(out)];
-  rows[static_cast<int>(detail::Variant::three_pass)] = softmax_rows<In, Out, ThreePass>;
-  rows[static_cast<int>(detail::Variant::three_pass_recompute)] = softmax_rows<In, Out, ThreePassRecompute>;
-  rows[static_cast<int>(detail::Variant::online)] = softmax_rows<In, Out, Online>;
-  rows[static_cast<int>(detail::Variant::anchored)] = softmax_rows<In, Out, Anchored>;
+  table.rows[static_cast<int>(in)][static_cast<int>(out)] = softmax_rows<In, Out>;
 }
 
 inline float max_alone(const float* x, std::size_t n) { return max_pass(PlainSource<float>(x), 0, n); }

@@ -49,19 +49,13 @@ class LaneSum {
   template <class Full, class Last>
   SIMDSOFTMAX_INLINE void add_first(std::size_t n, const Full& full, const Last& last) {
     for (std::size_t step = 0; step < steps; ++step) {
-      // The tree over a chunk with zeros where there are no values, without the zeros.
-      std::size_t begin = step * width<T>;
-      const std::size_t vectors = (n + virtual_width<T> - 1) / virtual_width<T> - 1;
-      Vector<T> four(T(0)), two(T(0)), one(T(0));
-      if (vectors & 4) begin = take<4>(begin, four, full);
-      if (vectors & 2) begin = take<2>(begin, two, full);
-      if (vectors & 1) begin = take<1>(begin, one, full);
-      if (begin >= n) {
-        widen_add(step, four + (two + one));
-      } else {
-        const std::size_t left = n - begin;
-        widen_add(step, four + (two + (one + last(begin, left < width<T> ? left : width<T>))));
-      }
+      Vector<T> values[chunk_vectors];
+      for (Vector<T>& v : values) v = Vector<T>(T(0));
+      std::size_t i = step * width<T>;
+      Vector<T>* v = values;
+      for (; i + width<T> <= n; i += virtual_width<T>) *v++ = full(i);
+      if (i < n) *v = last(i, n - i);
+      widen_add(step, tree_sum<T, chunk_vectors>(0, [&](std::size_t k) { return values[k / virtual_width<T>]; }));
     }
   }
 
@@ -76,12 +70,6 @@ class LaneSum {
   static constexpr std::size_t steps = virtual_width<T> / width<T>;
   static constexpr std::size_t count = virtual_width<T> / width<double>;
   static constexpr bool compensated = sizeof(T) == sizeof(double);
-
-  template <std::size_t vectors, class Full>
-  SIMDSOFTMAX_INLINE std::size_t take(std::size_t begin, Vector<T>& sum, const Full& full) {
-    sum = tree_sum<T, vectors>(begin, full);
-    return begin + vectors * virtual_width<T>;
-  }
 
   SIMDSOFTMAX_INLINE void widen_add(std::size_t step, F32 v) {
     sums_[2 * step] = sums_[2 * step] + low_half_f64(v);
