@@ -4,8 +4,8 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <cstdlib>
+#include <sstream>
 
 #include "harness.hpp"
 #include "inputs.hpp"
@@ -37,7 +37,7 @@ bool contains(const std::string& line, const std::string& part) { return line.fi
 TEST(EnvironmentVariables, IsaIsACap) {
   EXPECT_EQ(simdsoftmax_cap_isa(nullptr), SIMDSOFTMAX_OK);
   const char* const value = std::getenv("SIMDSOFTMAX_ISA");
-  const std::string cap = value == nullptr ? runnable_isas().back() : value;
+  const std::string cap = value == nullptr || *value == '\0' ? runnable_isas().back() : value;
   std::string expected;
   bool known = false;
   bool compiled = false;
@@ -67,7 +67,7 @@ TEST(EnvironmentVariables, AFunctionSettingBeatsTheVariable) {
 TEST(EnvironmentVariables, VerboseIsTheDefaultOfTheSwitch) {
   const ScopedCap cap(runnable_isas().back());
   const char* const value = std::getenv("SIMDSOFTMAX_VERBOSE");
-  const bool verbose = value != nullptr && std::string(value) != "0";
+  const bool verbose = value != nullptr && *value != '\0' && std::string(value) != "0";
   EXPECT_EQ(lines_of({2, 23}).size(), verbose ? 1U : 0U);
 }
 

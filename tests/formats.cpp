@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <ostream>
 #include <stdexcept>
 
 namespace softmax_test {
@@ -128,5 +129,7 @@ const std::vector<Pair>& pairs() {
 std::string name_of(const Pair& pair) {
   return std::string(format_of(pair.in).name) + "_to_" + format_of(pair.out).name;
 }
+
+void PrintTo(const Pair& pair, std::ostream* stream) { *stream << name_of(pair); }
 
 }  // namespace softmax_test

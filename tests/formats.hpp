@@ -8,6 +8,7 @@
 #include <simdsoftmax/simdsoftmax.h>
 
 #include <cstddef>
+#include <iosfwd>
 #include <string>
 #include <vector>
 
@@ -48,6 +49,7 @@ struct Pair {
 };
 const std::vector<Pair>& pairs();
 std::string name_of(const Pair& pair);
+void PrintTo(const Pair& pair, std::ostream* stream);
 
 }  // namespace softmax_test
 

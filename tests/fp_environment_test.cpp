@@ -99,8 +99,7 @@ const Mode modes[] = {{"upward", [] { std::fesetround(FE_UPWARD); }},
                       {"all flags raised", [] { std::feraiseexcept(FE_ALL_EXCEPT); }}};
 
 TEST_P(FpEnvironmentTest, ModesChangeNoBitAndAreLeftAlone) {
-  const std::size_t long_row = slow_machine() ? 70001 : 300001;
-  for (const Shape& shape : {Shape{1, 100}, Shape{6, 10}, Shape{6, 333}, Shape{1, long_row}, Shape{300, 400}}) {
+  for (const Shape& shape : {Shape{1, 100}, Shape{6, 10}, Shape{6, 333}, Shape{1, 40001}, Shape{120, 300}}) {
     const Bytes logits = encode(pair().in, demanding_logits(shape));
     const Bytes expected = softmax(pair(), shape, logits, serial_options());
     for (const simdsoftmax_variant variant : variants()) {
@@ -148,7 +147,7 @@ TEST_P(FpEnvironmentTest, TrapsDoNotFire) {
   const auto trap = [] { feenableexcept(FE_INVALID | FE_DIVBYZERO | FE_OVERFLOW); };
   const int threads_tried[] = {1, 2};
   for (const double special : {std::nan(""), HUGE_VAL, -HUGE_VAL, largest(in()), -largest(in())}) {
-    for (const std::size_t cols : {1U, 10U, 200U, 150001U}) {
+    for (const std::size_t cols : {1U, 10U, 200U, 40001U}) {
       std::vector<double> values(cols, -HUGE_VAL);
       values[cols / 2] = special;
       for (const int threads : threads_tried) {

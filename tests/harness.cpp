@@ -36,6 +36,8 @@ std::vector<std::string> runnable_isas() {
   return names;
 }
 
+bool has_fma(const std::string& isa) { return isa != "sse2"; }
+
 std::vector<simdsoftmax_variant> variants() {
   std::vector<simdsoftmax_variant> all(simdsoftmax_variant_count());
   for (std::size_t i = 0; i < all.size(); ++i) all[i] = static_cast<simdsoftmax_variant>(i);
@@ -95,6 +97,8 @@ std::vector<Config> configs() {
 std::string name_of_config(const ::testing::TestParamInfo<Config>& info) {
   return info.param.isa + "_" + name_of(info.param.pair);
 }
+
+std::string name_of_pair(const ::testing::TestParamInfo<Pair>& info) { return name_of(info.param); }
 
 std::string name_of_isa(const ::testing::TestParamInfo<std::string>& info) { return info.param; }
 

@@ -26,6 +26,7 @@ bool exhaustive();
 const std::vector<simdsoftmax_isa_info>& isas();  // all that the library knows, in its order
 std::vector<std::string> runnable_isas();         // compiled and supported
 std::vector<simdsoftmax_variant> variants();      // auto included
+bool has_fma(const std::string& isa);             // those that have it give the same bits
 std::string active_isa();                         // empty when none is
 
 // The ISAs that ran a ScopedCap, for the check at the end of the suite.
@@ -74,6 +75,7 @@ class ConfigTest : public ::testing::TestWithParam<Config> {
 class IsaTest : public ::testing::TestWithParam<std::string> {
   ScopedCap cap_{GetParam()};
 };
+std::string name_of_pair(const ::testing::TestParamInfo<Pair>& info);
 std::string name_of_isa(const ::testing::TestParamInfo<std::string>& info);
 
 }  // namespace softmax_test

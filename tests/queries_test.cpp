@@ -54,12 +54,6 @@ TEST(Isas, QueryListsThemAll) {
   EXPECT_EQ(simdsoftmax_isa_query(0, nullptr), SIMDSOFTMAX_NULL_POINTER);
 }
 
-TEST(Isas, TheLastRunnableOneIsActive) {
-  EXPECT_EQ(simdsoftmax_cap_isa(nullptr), SIMDSOFTMAX_OK);
-  if (std::getenv("SIMDSOFTMAX_ISA") != nullptr) GTEST_SKIP() << "the environment caps the ISA";
-  EXPECT_EQ(active_isa(), runnable_isas().back());
-}
-
 TEST(Isas, EveryCapIsRespected) {
   std::string best_so_far;
   for (const simdsoftmax_isa_info& isa : isas()) {

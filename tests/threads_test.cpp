@@ -21,11 +21,9 @@ simdsoftmax_plan plan_of(const Pair& pair, const Shape& shape, const simdsoftmax
 }
 
 // Few long rows are split inside, many rows are shared out; some shapes stay below the serial cut-off.
-std::vector<Shape> shapes() {
-  std::vector<Shape> all = {{1, 1}, {1, 70001}, {3, 50000}, {37, 129}, {700, 333}};
-  if (!slow_machine()) all.insert(all.end(), {{1, 100000}, {1, 262145}, {2, 40000}, {5, 70001}, {20011, 11}});
-  return all;
-}
+std::vector<Shape> shapes() { return {{1, 1}, {1, 100000}, {3, 40000}, {37, 129}, {200, 333}}; }
+
+std::vector<int> thread_counts() { return slow_machine() ? std::vector<int>{2, 3} : std::vector<int>{2, 3, 4, 7, 16}; }
 
 TEST_P(ThreadsTest, ThreadCountChangesNoBit) {
   bool split_inside = false;
@@ -36,7 +34,7 @@ TEST_P(ThreadsTest, ThreadCountChangesNoBit) {
     const Bytes logits = encode(pair().in, values);
     const Bytes expected = softmax(pair(), shape, logits, serial_options(SIMDSOFTMAX_THREE_PASS));
     for (const simdsoftmax_variant variant : variants()) {
-      for (const int threads : {1, 2, 3, 4, 7, 16}) {
+      for (const int threads : thread_counts()) {
         simdsoftmax_options options = serial_options(variant);
         options.num_threads = threads;
         const simdsoftmax_plan plan = plan_of(pair(), shape, options);
@@ -56,18 +54,17 @@ TEST_P(ThreadsTest, ThreadCountChangesNoBit) {
 
 // A row whose special values lie in one thread's part alone, beside a row that has none.
 TEST_P(ThreadsTest, SpecialValuesInOnePart) {
-  const Shape shape{2, 70001};
+  const Shape shape{2, 40001};
   for (const double special : {std::nan(""), HUGE_VAL, -HUGE_VAL}) {
     for (const std::size_t at : {std::size_t{0}, shape.cols / 2, shape.cols - 1}) {
       std::vector<double> values = normal_logits(in(), shape.rows * shape.cols, 4, 12);
       values[shape.cols + at] = special;
       const Bytes logits = encode(pair().in, values);
-      const Bytes expected = softmax(pair(), shape, logits, serial_options());
+      const std::vector<double> serial = decode(pair().out, softmax(pair(), shape, logits, serial_options()));
       for (const simdsoftmax_variant variant : variants()) {
         simdsoftmax_options options = serial_options(variant);
-        options.num_threads = 4;
+        options.num_threads = 3;
         const std::vector<double> got = decode(pair().out, softmax(pair(), shape, logits, options));
-        const std::vector<double> serial = decode(pair().out, expected);
         for (std::size_t i = 0; i < got.size(); ++i) {
           ASSERT_TRUE(got[i] == serial[i] || (std::isnan(got[i]) && std::isnan(serial[i])))
               << simdsoftmax_variant_name(variant) << ", " << special << " at " << at << ", element " << i;

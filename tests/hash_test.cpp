@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// The bits do not depend on the machine, as numbers. (accuracy_test.cpp compares what runs on this one.)
+
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <map>
+
+#include "harness.hpp"
+#include "inputs.hpp"
+
+namespace softmax_test {
+namespace {
+
+// FNV-1a over the outputs for a fixed set of rows.
+std::uint64_t hash_of_outputs(const Pair& pair) {
+  std::uint64_t hash = 14695981039346656037U;
+  for (const std::size_t cols : {1U, 7U, 10U, 64U, 127U, 128U, 129U, 300U, 1000U, 8193U, 20001U}) {
+    for (const InputKind& kind : input_kinds()) {
+      const Bytes logits = encode(pair.in, make_row(kind, format_of(pair.in), cols));
+      for (const unsigned char byte : softmax(pair, {1, cols}, logits, serial_options())) {
+        hash = (hash ^ byte) * 1099511628211U;
+      }
+    }
+  }
+  return hash;
+}
+
+// A kernel that is changed on purpose changes these: take the new ones from the failure message, provided that every
+// ISA with fma, on every machine, gives the same ones.
+const std::map<std::string, std::uint64_t>& expected_hashes() {
+  static const std::map<std::string, std::uint64_t> hashes = {};
+  return hashes;
+}
+
+class HashTest : public ::testing::TestWithParam<Pair> {};
+
+TEST_P(HashTest, IsThatOfEveryMachineWithFma) {
+  std::size_t compared = 0;
+  for (const std::string& isa : runnable_isas()) {
+    if (!has_fma(isa)) continue;
+    const ScopedCap cap(isa);
+    const std::uint64_t hash = hash_of_outputs(GetParam());
+    const auto expected = expected_hashes().find(name_of(GetParam()));
+    ASSERT_NE(expected, expected_hashes().end()) << "no hash is known, " << isa << " gives 0x" << std::hex << hash;
+    EXPECT_EQ(hash, expected->second) << isa << " gives 0x" << std::hex << hash;
+    ++compared;
+  }
+  if (compared == 0) GTEST_SKIP() << "no ISA with fma runs here";
+}
+
+INSTANTIATE_TEST_SUITE_P(All, HashTest, ::testing::ValuesIn(pairs()), name_of_pair);
+
+}  // namespace
+}  // namespace softmax_test
