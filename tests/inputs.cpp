@@ -28,11 +28,12 @@ InputKind ramp_kind(const std::string& name, double from, double to) {
           }};
 }
 
-// Low up to the end of the first chunk (or up to the last column), then `climb` higher.
-InputKind step_kind(double climb) {
-  return {"step_up_" + number(climb), [=](const Format&, std::size_t i, std::size_t cols, Random& random) {
+// About `low` up to the end of the first chunk (or up to the last column), then `climb` higher.
+InputKind step_kind(double climb, double low = 0) {
+  return {"step_up_" + number(climb) + "_from_" + number(low),
+          [=](const Format&, std::size_t i, std::size_t cols, Random& random) {
             const std::size_t edge = cols > past_anchor ? past_anchor : cols - 1;
-            return normal(random) + (i < edge ? 0.0 : climb);
+            return normal(random) + low + (i < edge ? 0.0 : climb);
           }};
 }
 
@@ -44,7 +45,8 @@ std::vector<InputKind> make_kinds() {
     kinds.push_back(normal_kind(4, -shift));
   }
   // Where the reduction of some ISA's exp ends: rows beyond are taken relative to their maximum.
-  for (const double limit : {256.0, 2048.0, 65536.0, 1073741824.0}) kinds.push_back(normal_kind(20, limit));
+  for (const double limit : {256.0, 2048.0, 65536.0, 1073741824.0, -65536.0})
+    kinds.push_back(step_kind(40, limit - 20));
   kinds.push_back({"any_finite", [](const Format& format, std::size_t, std::size_t, Random& random) {
                      return (2 * uniform(random) - 1) * largest(format);
                    }});
