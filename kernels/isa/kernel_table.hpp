@@ -22,11 +22,19 @@ constexpr int variant_count = 5;
 constexpr std::size_t segment_length = 8192;
 constexpr std::size_t max_parts = 256;
 
-// What one part of a row adds to the sum of the row: (sum + low) * 2^(anchor - headroom), or NaN.
+// The anchored variant takes its anchor from so many first logits of a row.
+constexpr std::size_t anchor_length = 128;
+
+// A sum and what its additions rounded away, unevaluated. NaN when `high` is.
+struct SplitSum {
+  double high;
+  double low;
+};
+
+// What one part of a row adds to the sum of the row: sum * 2^(anchor - headroom), or NaN.
 struct RowState {
   std::int64_t anchor;
-  double sum;
-  double low;  // what the additions to `sum` rounded away
+  SplitSum sum;
 };
 
 // What the threads that share a row tell one another: a slot for every part, in two sets that are used in turns,

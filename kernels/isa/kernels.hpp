@@ -78,13 +78,13 @@ constexpr void add_pair(KernelTable& table, Dtype in, Dtype out) {
 
 inline float max_alone(const float* x, std::size_t n) { return max_pass(PlainSource<float>(x), 0, n); }
 inline double exp_sum_alone(const float* x, std::size_t n, float max) {
-  return exp_sum_pass(PlainSource<float>(x), NoSink<float>{}, Exp<float>(anchor_of(max)), 0, n);
+  return total(exp_sum_pass(PlainSource<float>(x), NoSink<float>{}, Exp<float>(anchor_of(max)), 0, n));
 }
 inline double exp_sum_store_alone(const float* x, float* e, std::size_t n, float max) {
-  return exp_sum_pass(PlainSource<float>(x), Sink<float>{e}, Exp<float>(anchor_of(max)), 0, n);
+  return total(exp_sum_pass(PlainSource<float>(x), Sink<float>{e}, Exp<float>(anchor_of(max)), 0, n));
 }
 inline void scale_alone(float* e, std::size_t n, double sum) {
-  scale_pass(PlainSource<float>(e), Sink<float>{e}, sum, 0, n);
+  scale_pass(PlainSource<float>(e), Sink<float>{e}, {sum, 0.0}, 0, n);
 }
 
 constexpr KernelTable make_table(const char* isa) {

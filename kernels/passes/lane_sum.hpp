@@ -1,24 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// One shape of reduction for every ISA. A segment is cut into chunks of eight virtual vectors of 64 bytes (16 floats or
-// 8 doubles). In a chunk, the eight values of a lane are added as a tree in the compute type, and the result to the f64
-// sum of that lane; at the end the lanes are added by halving. An ISA with narrower registers takes a virtual vector in
-// several steps and does the same additions.
+// One shape of reduction for every ISA. A segment is cut into chunks of virtual vectors of 64 bytes: eight of 16
+// floats, two of 8 doubles. In a chunk, the values of a lane are added as a tree in the compute type, and the result to
+// the f64 sum of that lane; at the end the lanes are added by halving. An ISA with narrower registers takes a virtual
+// vector in several steps and does the same additions.
 //
 // For f32 the tree rounds three times, and the f64 sums are then exact to about cols / 128 * 2^-53. For f64 the lanes
-// are compensated: without that, 8192 values measured up to 7 ULP.
+// are compensated, and the chunks short, because their tree is not: plain lanes behind a tree of eight measured 7 ULP.
 
-#include "simd/vector.hpp"
+#include "passes/split_sum.hpp"
 
 namespace simdsoftmax::SIMDSOFTMAX_ISA {
 namespace {
 
 template <class T>
 constexpr std::size_t virtual_width = 64 / sizeof(T);
-constexpr std::size_t chunk_vectors = 8;
 template <class T>
-constexpr std::size_t chunk_length = chunk_vectors* virtual_width<T>;
+constexpr std::size_t chunk_vectors = sizeof(T) == 4 ? 8 : 2;
+template <class T>
+constexpr std::size_t chunk_length = virtual_width<T>* chunk_vectors<T>;
 
 // leaf(begin) + ... of `count` virtual vectors from `begin` on, as a balanced tree.
 template <class T, std::size_t count, class Leaf>
@@ -42,20 +43,21 @@ class LaneSum {
   // Adds a whole chunk. full(i): the vector of values at offset i of the chunk.
   template <class Full>
   SIMDSOFTMAX_INLINE void add(const Full& full) {
-    for (std::size_t step = 0; step < steps; ++step) widen_add(step, tree_sum<T, chunk_vectors>(step * width<T>, full));
+    for (std::size_t step = 0; step < steps; ++step)
+      widen_add(step, tree_sum<T, chunk_vectors<T>>(step * width<T>, full));
   }
 
   // Adds the n first values of a chunk, 0 < n < chunk_length. last(i, m): the first m values at offset i, zeros after.
   template <class Full, class Last>
   SIMDSOFTMAX_INLINE void add_first(std::size_t n, const Full& full, const Last& last) {
     for (std::size_t step = 0; step < steps; ++step) {
-      Vector<T> values[chunk_vectors];
+      Vector<T> values[chunk_vectors<T>];
       for (Vector<T>& v : values) v = Vector<T>(T(0));
       std::size_t i = step * width<T>;
       Vector<T>* v = values;
       for (; i + width<T> <= n; i += virtual_width<T>) *v++ = full(i);
       if (i < n) *v = last(i, n - i);
-      widen_add(step, tree_sum<T, chunk_vectors>(0, [&](std::size_t k) { return values[k / virtual_width<T>]; }));
+      widen_add(step, tree_sum<T, chunk_vectors<T>>(0, [&](std::size_t k) { return values[k / virtual_width<T>]; }));
     }
   }
 
@@ -64,7 +66,15 @@ class LaneSum {
     for (F64& s : low_) s = s * F64(factor);
   }
 
-  SIMDSOFTMAX_INLINE double total() const { return halved(sums_) + (compensated ? halved(low_) : 0.0); }
+  SIMDSOFTMAX_INLINE SplitSum total() const {
+    if constexpr (!compensated) return {halved(sums_), 0.0};
+    // Dominated by one lane, as they often are, the lanes must not be rounded again either.
+    SplitSum sum = {0.0, halved(low_)};
+    alignas(64) double lanes[virtual_width<T>];
+    for (std::size_t i = 0; i < count; ++i) sums_[i].store_aligned(lanes + i * width<double>);
+    for (const double lane : lanes) accumulate(sum, lane);
+    return sum;
+  }
 
  private:
   static constexpr std::size_t steps = virtual_width<T> / width<T>;

@@ -9,9 +9,6 @@ namespace {
 // nanosecond: below this many elements a thread the region costs more than it saves.
 constexpr std::size_t least_per_thread = 16384;
 
-// A chunk of the anchored variant; a row this short is its own first chunk.
-constexpr std::size_t anchor_elements = 128;
-
 bool exceeds(std::size_t rows, std::size_t cols, std::size_t limit) { return rows > limit / cols; }
 
 std::size_t times_at_most(std::size_t rows, std::size_t cols, std::size_t limit) {
@@ -45,7 +42,7 @@ struct Choice {
 
 Choice choose(const Shape& shape, const CacheSizes& caches) {
   const bool can_stash = dtype_size(shape.output) >= sizeof(float);
-  if (shape.cols <= anchor_elements) return {Variant::three_pass, "the row is no longer than one anchor chunk"};
+  if (shape.cols <= anchor_length) return {Variant::three_pass, "the row is no longer than what the anchored variant takes its anchor from"};
   if (shape.in_place && can_stash) {
     return {Variant::three_pass, "in place: the logits are overwritten, so the row cannot be walked twice"};
   }

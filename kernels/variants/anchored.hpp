@@ -6,7 +6,7 @@
 namespace simdsoftmax::SIMDSOFTMAX_ISA {
 namespace {
 
-// The anchor comes from the first chunk of the row instead of its maximum, which saves the pass over all of it: any
+// The anchor comes from the first logits of the row instead of its maximum, which saves the pass over all of it: any
 // power of two near the maximum serves. A row that climbs out of the range of that anchor (60 above the largest of its
 // first logits, for f32) shows it by its sum and is walked again. That needs the logits, so a row in place, whose
 // logits the exponentials have overwritten, goes by way of its maximum.
@@ -15,13 +15,13 @@ struct Anchored {
   static void walk(const Row& row) {
     using T = typename Row::T;
     if (row.in_place && row.stash != nullptr) return ThreePass::walk(row);
-    const std::size_t first = row.cols < chunk_length<T> ? row.cols : chunk_length<T>;
+    const std::size_t first = row.cols < detail::anchor_length ? row.cols : detail::anchor_length;
     const double max = static_cast<double>(max_pass(row.x, 0, first));
     if (!is_ordinary<T>(max)) return row.walk_any();
     const std::int64_t anchor = anchor_of(max);
-    const double sum = total(row.stashed_sum(Exp<T, true>(anchor), anchor));
+    const SplitSum sum = row.stashed_sum(Exp<T, true>(anchor), anchor).sum;
     if (is_nan(sum)) return row.fill_nan();
-    if (sum >= climbed_sum<T>) return row.walk_any();
+    if (sum.high >= climbed_sum<T>) return row.walk_any();
     row.normalize(anchor, sum);
   }
 };

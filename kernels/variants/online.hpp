@@ -15,10 +15,9 @@ struct Online {
     using T = typename Row::T;
     const RowState state =
         row.team.sum([&](std::size_t begin, std::size_t end) { return part_state(row.x, begin, end); });
-    const double sum = total(state);
     // NaN here also stands for a part that needs another way; no part with mass, for a row without any.
-    if (is_nan(sum) || state.anchor == nothing.anchor) return row.walk_any();
-    row.normalize_logits(Exp<T>(state.anchor), sum);
+    if (is_nan(state.sum) || state.anchor == nothing.anchor) return row.walk_any();
+    row.normalize_logits(Exp<T>(state.anchor), state.sum);
   }
 
  private:
@@ -31,14 +30,14 @@ struct Online {
       const std::size_t end = part_end - begin < detail::segment_length ? part_end : begin + detail::segment_length;
       online.sum = {};
       if (online_sum_pass(x, online, begin, end) == Walk::needs_another_way) return not_a_sum;
-      const double sum = online.sum.total();
+      const SplitSum sum = online.sum.total();
       if (is_nan(sum)) return not_a_sum;
-      if (online.max > -Limits<T>::infinity) state = merge(state, {online.anchor, sum, 0.0});
+      if (online.max > -Limits<T>::infinity) state = merge(state, {online.anchor, sum});
     }
     return state;
   }
 
-  static constexpr RowState not_a_sum = {nothing.anchor, __builtin_nan(""), 0.0};
+  static constexpr RowState not_a_sum = {nothing.anchor, {Limits<double>::nan, 0.0}};
 };
 
 }  // namespace

@@ -53,13 +53,13 @@ struct Row {
   }
 
   // The last pass: from stored exponentials, or from the logits once more.
-  void normalize_stash(double sum) const {
+  void normalize_stash(const SplitSum& sum) const {
     team.each_part([&](std::size_t begin, std::size_t end) { scale_pass(PlainSource<T>(stash), y, sum, begin, end); });
   }
-  void normalize_logits(const Exp<T>& exp, double sum) const {
+  void normalize_logits(const Exp<T>& exp, const SplitSum& sum) const {
     team.each_part([&](std::size_t begin, std::size_t end) { exp_scale_pass(x, y, exp, sum, begin, end); });
   }
-  void normalize(std::int64_t anchor, double sum) const {
+  void normalize(std::int64_t anchor, const SplitSum& sum) const {
     if (stash != nullptr) {
       normalize_stash(sum);
     } else {
@@ -100,14 +100,14 @@ SIMDSOFTMAX_NOINLINE void walk_row_any(const Row& row) {
   if (is_nan(max) || max == Limits<double>::infinity) return row.fill_nan();
   if (max == -Limits<double>::infinity) {
     // Every logit is -inf, or NaN where the maximum passes over it.
-    const bool has_nan = is_nan(total(row.sum(NoSink<T>{}, Exp<T>(0), 0)));
+    const bool has_nan = is_nan(row.sum(NoSink<T>{}, Exp<T>(0), 0).sum);
     return row.fill(has_nan || !row.empty_row_zeros ? Limits<T>::nan : T(0));
   }
   const bool ordinary = is_ordinary<T>(max);
   const Row shifted = row.with_source(row.x.shifted(ordinary ? T(0) : static_cast<T>(max)));
   const std::int64_t anchor = ordinary ? anchor_of(max) : 0;
   const Exp<T> exp(anchor);
-  const double sum = total(shifted.sum(NoSink<T>{}, exp, anchor));
+  const SplitSum sum = shifted.sum(NoSink<T>{}, exp, anchor).sum;
   if (is_nan(sum)) return row.fill_nan();
   shifted.normalize_logits(exp, sum);
 }

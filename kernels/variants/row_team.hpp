@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "simd/vector.hpp"
+#include "passes/split_sum.hpp"
 
 namespace simdsoftmax::SIMDSOFTMAX_ISA {
 namespace {
@@ -10,28 +10,15 @@ using detail::RowState;
 using detail::Team;
 
 // What a part without probability mass adds.
-constexpr RowState nothing = {-(std::int64_t{1} << 40), 0.0, 0.0};
-
-// Adds `sum`, relative to the anchor of the state. What the addition rounds away is kept (Knuth's two-sum).
-SIMDSOFTMAX_INLINE void add(RowState& state, double sum) {
-  const double s = state.sum + sum;
-  const double from_sum = s - state.sum;
-  state.low += (state.sum - (s - from_sum)) + (sum - from_sum);
-  state.sum = s;
-}
+constexpr RowState nothing = {-(std::int64_t{1} << 40), {0.0, 0.0}};
 
 // Both states relative to the higher anchor, which is exact, and then added.
-SIMDSOFTMAX_INLINE RowState merge(RowState a, const RowState& b) {
+SIMDSOFTMAX_INLINE RowState merge(const RowState& a, const RowState& b) {
   const std::int64_t anchor = a.anchor > b.anchor ? a.anchor : b.anchor;
-  const double a_factor = power_of_two(a.anchor - anchor);
-  const double b_factor = power_of_two(b.anchor - anchor);
-  a = {anchor, a.sum * a_factor, a.low * a_factor};
-  add(a, b.sum * b_factor);
-  a.low += b.low * b_factor;
-  return a;
+  RowState merged = {anchor, scaled(a.sum, power_of_two(a.anchor - anchor))};
+  accumulate(merged.sum, scaled(b.sum, power_of_two(b.anchor - anchor)));
+  return merged;
 }
-
-SIMDSOFTMAX_INLINE double total(const RowState& state) { return state.sum + state.low; }
 
 // One row, cut into parts, as the threads of a team see it: each takes its own parts and learns the result of all.
 // Results are put together in the order of the parts, whoever computed them.
@@ -116,10 +103,10 @@ class RowTeam {
 template <class SegmentSum>
 SIMDSOFTMAX_INLINE RowState add_segments(std::int64_t anchor, std::size_t begin, std::size_t end,
                                          const SegmentSum& sum) {
-  RowState state = {anchor, 0.0, 0.0};
+  RowState state = {anchor, {0.0, 0.0}};
   for (std::size_t i = begin; i < end; i += detail::segment_length) {
     const std::size_t segment_end = end - i < detail::segment_length ? end : i + detail::segment_length;
-    add(state, sum(i, segment_end));
+    accumulate(state.sum, sum(i, segment_end));
   }
   return state;
 }

@@ -15,7 +15,7 @@ struct ThreePass {
     const double max = row.max();
     if (!is_ordinary<T>(max)) return row.walk_any();
     const std::int64_t anchor = anchor_of(max);
-    const double sum = total(row.stashed_sum(Exp<T>(anchor), anchor));
+    const SplitSum sum = row.stashed_sum(Exp<T>(anchor), anchor).sum;
     if (is_nan(sum)) return row.fill_nan();
     row.normalize(anchor, sum);
   }

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "simd/vector.hpp"
+
+namespace simdsoftmax::SIMDSOFTMAX_ISA {
+namespace {
+
+using detail::SplitSum;
+
+// Knuth's two-sum: what the addition rounds away is kept.
+SIMDSOFTMAX_INLINE void accumulate(SplitSum& sum, double value) {
+  const double high = sum.high + value;
+  const double added = high - sum.high;
+  sum.low += (sum.high - (high - added)) + (value - added);
+  sum.high = high;
+}
+SIMDSOFTMAX_INLINE void accumulate(SplitSum& sum, const SplitSum& value) {
+  accumulate(sum, value.high);
+  sum.low += value.low;
+}
+
+SIMDSOFTMAX_INLINE SplitSum scaled(const SplitSum& sum, double factor) { return {sum.high * factor, sum.low * factor}; }
+
+SIMDSOFTMAX_INLINE double total(const SplitSum& sum) { return sum.high + sum.low; }
+
+SIMDSOFTMAX_INLINE bool is_nan(const SplitSum& sum) { return is_nan(sum.high); }
+
+}  // namespace
+}  // namespace simdsoftmax::SIMDSOFTMAX_ISA
