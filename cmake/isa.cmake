@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # The ISAs: kernels/isa/NAME.cpp is compiled with FLAGS wherever the compiler defines ARCHITECTURE for its target.
+# Fills the target simdsoftmax_isas, and the variables simdsoftmax_isas (names) and isa_definitions (for the registry).
 include(CheckCXXSourceCompiles)
 
 function(simdsoftmax_isa name architecture)
@@ -17,11 +18,10 @@ function(simdsoftmax_isa name architecture)
   set(common_flags $<$<NOT:$<CONFIG:Release>>:-O2> -fno-exceptions)
   set(source ${PROJECT_SOURCE_DIR}/kernels/isa/${name}.cpp)
   set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "${common_flags};${ARGN}")
-  target_sources(simdsoftmax_objects PRIVATE ${source})
+  target_sources(simdsoftmax_isas PRIVATE ${source})
   string(TOUPPER ${name} upper)
-  set_property(SOURCE ${PROJECT_SOURCE_DIR}/kernels/isa/registry.cpp
-    APPEND PROPERTY COMPILE_DEFINITIONS SIMDSOFTMAX_HAVE_${upper}=1)
-  set_property(TARGET simdsoftmax_objects APPEND PROPERTY SIMDSOFTMAX_ISAS ${name})
+  set(simdsoftmax_isas ${simdsoftmax_isas} ${name} PARENT_SCOPE)
+  set(isa_definitions ${isa_definitions} SIMDSOFTMAX_HAVE_${upper}=1 PARENT_SCOPE)
 endfunction()
 
 # gcc 12 takes the deliberately undefined registers in its own AVX-512 header for mistakes.
@@ -32,8 +32,7 @@ simdsoftmax_isa(avx2   __x86_64__  -mavx2 -mfma -mf16c)
 simdsoftmax_isa(avx512 __x86_64__  -mavx2 -mfma -mf16c -mavx512f -mavx512cd -mavx512bw -mavx512dq -mavx512vl ${undefined_registers})
 simdsoftmax_isa(neon   __aarch64__)
 
-get_target_property(isas simdsoftmax_objects SIMDSOFTMAX_ISAS)
-if(NOT isas)
+if(NOT simdsoftmax_isas)
   message(FATAL_ERROR "simdsoftmax has no kernels for this processor: ${CMAKE_SYSTEM_PROCESSOR}")
 endif()
-message(STATUS "simdsoftmax kernels: ${isas}")
+message(STATUS "simdsoftmax kernels: ${simdsoftmax_isas}")

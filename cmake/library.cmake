@@ -3,21 +3,30 @@
 include(GNUInstallDirs)
 simdsoftmax_need_xsimd()
 
-# One level deep are the library's own parts; the files of kernels/isa named after an ISA come in by cmake/isa.cmake.
-file(GLOB common_sources CONFIGURE_DEPENDS
-  kernels/api/*.cpp kernels/plan/*.cpp kernels/parallel/*.cpp kernels/isa/cpu.cpp kernels/isa/registry.cpp)
-add_library(simdsoftmax_objects OBJECT ${common_sources})
-include(isa)
-simdsoftmax_warnings(simdsoftmax_objects)
-target_include_directories(simdsoftmax_objects PRIVATE include kernels)
-target_include_directories(simdsoftmax_objects SYSTEM PRIVATE
+function(simdsoftmax_object_library name)
+  add_library(${name} OBJECT ${ARGN})
+  simdsoftmax_warnings(${name})
+  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/kernels)
+  # No contraction: an fma is written where it is meant, so every ISA and compiler gives the same bits.
+  target_compile_options(${name} PRIVATE -ffp-contract=off -fno-math-errno)
+  set_target_properties(${name} PROPERTIES
+    POSITION_INDEPENDENT_CODE ON
+    CXX_VISIBILITY_PRESET hidden
+    VISIBILITY_INLINES_HIDDEN ON)
+endfunction()
+
+# The kernels, for each ISA with its own flags.
+simdsoftmax_object_library(simdsoftmax_isas)
+target_include_directories(simdsoftmax_isas SYSTEM PRIVATE
   $<TARGET_PROPERTY:simdsoftmax_xsimd,INTERFACE_INCLUDE_DIRECTORIES>)
-# No contraction: an fma is written where it is meant, so every ISA and compiler gives the same bits.
-target_compile_options(simdsoftmax_objects PRIVATE -ffp-contract=off -fno-math-errno)
-set_target_properties(simdsoftmax_objects PROPERTIES
-  POSITION_INDEPENDENT_CODE ON
-  CXX_VISIBILITY_PRESET hidden
-  VISIBILITY_INLINES_HIDDEN ON)
+include(isa)
+
+# All else; kernels/isa/ holds files of both kinds.
+file(GLOB common_sources CONFIGURE_DEPENDS kernels/api/*.cpp kernels/plan/*.cpp kernels/parallel/*.cpp)
+list(APPEND common_sources
+  ${PROJECT_SOURCE_DIR}/kernels/isa/cpu.cpp ${PROJECT_SOURCE_DIR}/kernels/isa/registry.cpp)
+simdsoftmax_object_library(simdsoftmax_common ${common_sources})
+target_compile_definitions(simdsoftmax_common PRIVATE ${isa_definitions})
 
 set(openmp)
 if(SIMDSOFTMAX_OPENMP)
@@ -28,12 +37,12 @@ if(SIMDSOFTMAX_OPENMP)
     message(WARNING "OpenMP not found: every call will run on the caller's thread")
   endif()
 endif()
-target_link_libraries(simdsoftmax_objects PRIVATE ${openmp})
+target_link_libraries(simdsoftmax_common PRIVATE ${openmp})
 
 foreach(kind IN ITEMS static shared)
   set(library simdsoftmax_${kind})
   string(TOUPPER ${kind} KIND)
-  add_library(${library} ${KIND} $<TARGET_OBJECTS:simdsoftmax_objects>)
+  add_library(${library} ${KIND} $<TARGET_OBJECTS:simdsoftmax_common> $<TARGET_OBJECTS:simdsoftmax_isas>)
   add_library(simdsoftmax::${kind} ALIAS ${library})
   target_link_libraries(${library} PRIVATE ${openmp})
   target_include_directories(${library} INTERFACE

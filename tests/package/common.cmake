@@ -12,10 +12,10 @@ function(install_to prefix)
   run(${CMAKE_COMMAND} --install ${build_dir} --prefix ${prefix})
 endfunction()
 
-# Configures and builds the project in `source`.
-function(build source binary)
+# Configures the project in `source` and builds one target of it.
+function(build target source binary)
   run(${CMAKE_COMMAND} -S ${source} -B ${binary} ${configure_arguments} ${ARGN})
-  run(${CMAKE_COMMAND} --build ${binary} --parallel 2)
+  run(${CMAKE_COMMAND} --build ${binary} --target ${target} --parallel 2)
 endfunction()
 
 # The examples print the softmax of {1, 2, 3, 4} and of {-1, 0, 1, 9}.
