@@ -3,8 +3,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
+#include <cstring>
 #include <limits>
 #include <memory>
+#include <utility>
 #include <vector>
 
 namespace bench {
@@ -38,31 +41,56 @@ std::vector<Wide> softmax(const ElementType& in, const void* logits, std::size_t
   return result;
 }
 
-template <class Wide>
-double ulp_error(const ElementType& out, double value, Wide expected) {
-  if (std::isnan(value) != std::isnan(expected)) return std::numeric_limits<double>::infinity();
-  if (std::isnan(value)) return 0;
-  // Results below the smallest normal number of the compute type are exactly zero; near the border both are right.
-  const Wide flushed_below = out.dtype == SIMDSOFTMAX_F64 ? static_cast<Wide>(std::numeric_limits<double>::min())
-                                                          : static_cast<Wide>(std::numeric_limits<float>::min());
-  if (expected < flushed_below * Wide(1.01) && value == 0) return 0;
-  if (expected < flushed_below * Wide(0.99)) expected = 0;
-  const int exponent = expected == 0 ? out.min_exponent : std::max(std::ilogb(expected), out.min_exponent);
-  const Wide error = std::fabs(static_cast<Wide>(value) - expected);
-  return static_cast<double>(std::ldexp(error, out.mantissa_bits - exponent));
+// The largest power of two that is not above a positive normal x; 0 for 0. (std::ilogb would take most of the time.)
+double power_of_two_below(double x) {
+  std::uint64_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  bits &= 0x7ff0'0000'0000'0000;
+  std::memcpy(&x, &bits, sizeof x);
+  return x;
 }
+
+template <class Wide>
+class Meter {
+ public:
+  Meter(const ElementType& out, std::vector<Wide> expected)
+      : out_(out),
+        expected_(std::make_shared<const std::vector<Wide>>(std::move(expected))),
+        smallest_normal_(std::ldexp(1.0, out.min_exponent)),
+        units_per_binade_(std::ldexp(1.0, out.mantissa_bits)),
+        flushed_below_(out.dtype == SIMDSOFTMAX_F64 ? std::numeric_limits<double>::min()
+                                                    : static_cast<double>(std::numeric_limits<float>::min())) {}
+
+  double operator()(const void* output) const {
+    double worst = 0;
+    for (std::size_t i = 0; i < expected_->size(); ++i) {
+      worst = std::max(worst, error(load(out_, output, i), (*expected_)[i]));
+    }
+    return worst;
+  }
+
+ private:
+  double error(double value, Wide expected) const {
+    if (std::isnan(value) != std::isnan(expected)) return std::numeric_limits<double>::infinity();
+    if (std::isnan(value)) return 0;
+    // Results below the smallest normal number of the compute type are exactly zero; near the border both are right.
+    if (expected < flushed_below_ * Wide(1.01) && value == 0) return 0;
+    if (expected < flushed_below_ * Wide(0.99)) expected = 0;
+    const double binade = std::max(power_of_two_below(static_cast<double>(expected)), smallest_normal_);
+    return static_cast<double>(std::fabs(static_cast<Wide>(value) - expected)) / binade * units_per_binade_;
+  }
+
+  const ElementType& out_;
+  std::shared_ptr<const std::vector<Wide>> expected_;
+  double smallest_normal_;
+  double units_per_binade_;
+  Wide flushed_below_;
+};
 
 template <class Wide>
 ErrorMeter make_meter(const ElementType& in, const void* logits, const ElementType& out, std::size_t rows,
                       std::size_t cols) {
-  const auto expected = std::make_shared<const std::vector<Wide>>(softmax<Wide>(in, logits, rows, cols));
-  return [expected, &out](const void* output) {
-    double worst = 0;
-    for (std::size_t i = 0; i < expected->size(); ++i) {
-      worst = std::max(worst, ulp_error(out, load(out, output, i), (*expected)[i]));
-    }
-    return worst;
-  };
+  return Meter<Wide>(out, softmax<Wide>(in, logits, rows, cols));
 }
 
 }  // namespace
