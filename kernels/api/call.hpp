@@ -13,6 +13,9 @@ simdsoftmax_status read_options(const simdsoftmax_options* given, simdsoftmax_op
 // Checks that the kernels offer this pair of dtypes and that theta is finite in the type the pair computes in.
 simdsoftmax_status check_dtypes(simdsoftmax_dtype logits, simdsoftmax_dtype output, double theta);
 
+// Whether dense rows of this shape fit the address space.
+simdsoftmax_status check_size(const Shape& shape);
+
 // The two buffers of a call on rows. Strides come in elements and leave in bytes.
 struct RowsLayout {
   const void* logits;

@@ -71,6 +71,11 @@ simdsoftmax_status check_dtypes(simdsoftmax_dtype logits, simdsoftmax_dtype outp
   return SIMDSOFTMAX_OK;
 }
 
+simdsoftmax_status check_size(const Shape& shape) {
+  constexpr auto most = static_cast<std::size_t>(std::numeric_limits<std::ptrdiff_t>::max()) / sizeof(double);
+  return shape.rows != 0 && shape.cols > most / shape.rows ? SIMDSOFTMAX_SIZE_OVERFLOW : SIMDSOFTMAX_OK;
+}
+
 simdsoftmax_status check_layout(RowsLayout& layout, Dtype logits, Dtype output, std::size_t rows, std::size_t cols) {
   if (layout.logits_stride < 0 || layout.output_stride < 0) return SIMDSOFTMAX_BAD_STRIDE;
   if (rows == 0 || cols == 0) return SIMDSOFTMAX_OK;

@@ -39,6 +39,7 @@ simdsoftmax_status simdsoftmax_plan_rows(simdsoftmax_dtype logits_dtype, simdsof
   if (const auto status = current_kernels(kernels)) return status;
 
   const Shape shape = {rows, cols, static_cast<Dtype>(logits_dtype), static_cast<Dtype>(output_dtype), in_place != 0};
+  if (const auto status = check_size(shape)) return status;
   const Plan plan = plan_call(shape, options);
   *result = {kernels->isa, static_cast<simdsoftmax_variant>(plan.variant), plan.threads, plan.split_rows ? 1 : 0,
              plan.reason};

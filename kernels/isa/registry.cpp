@@ -69,13 +69,19 @@ const KernelTable* best_up_to(std::size_t last) {
 }
 
 const KernelTable* choose(const char* cap) {
-  if (cap == nullptr || *cap == '\0') return best_up_to(isa_count - 1);
+  if (cap == nullptr) return best_up_to(isa_count - 1);
   for (std::size_t i = 0; i < isa_count; ++i) {
     if (std::strcmp(known[i].name, cap) == 0) {
       return known[i].kernels != nullptr ? best_up_to(i) : &no_kernels_not_compiled;
     }
   }
   return &no_kernels_unknown;
+}
+
+// An empty variable is as good as none.
+const char* cap_of_environment() {
+  const char* const cap = std::getenv("SIMDSOFTMAX_ISA");
+  return cap != nullptr && *cap != '\0' ? cap : nullptr;
 }
 
 ActiveKernels explained(const KernelTable* chosen) {
@@ -101,7 +107,7 @@ const KernelTable* find_kernels(const char* isa) {
 ActiveKernels active_kernels() {
   const KernelTable* chosen = active.load(std::memory_order_acquire);
   if (chosen == nullptr) {
-    const KernelTable* const fresh = choose(std::getenv("SIMDSOFTMAX_ISA"));
+    const KernelTable* const fresh = choose(cap_of_environment());
     // A cap set meanwhile by another thread stays.
     if (active.compare_exchange_strong(chosen, fresh, std::memory_order_acq_rel)) chosen = fresh;
   }
@@ -109,7 +115,7 @@ ActiveKernels active_kernels() {
 }
 
 IsaError cap_isa(const char* name) {
-  const KernelTable* const chosen = choose(name != nullptr ? name : std::getenv("SIMDSOFTMAX_ISA"));
+  const KernelTable* const chosen = choose(name != nullptr ? name : cap_of_environment());
   const ActiveKernels result = explained(chosen);
   if (name == nullptr || result.error == IsaError::none) active.store(chosen, std::memory_order_release);
   return name == nullptr ? IsaError::none : result.error;

@@ -42,7 +42,8 @@ struct Choice {
 
 Choice choose(const Shape& shape, const CacheSizes& caches) {
   const bool can_stash = dtype_size(shape.output) >= sizeof(float);
-  if (shape.cols <= anchor_length) return {Variant::three_pass, "the row is no longer than what the anchored variant takes its anchor from"};
+  if (shape.cols <= anchor_length)
+    return {Variant::three_pass, "the row is no longer than what the anchored variant takes its anchor from"};
   if (shape.in_place && can_stash) {
     return {Variant::three_pass, "in place: the logits are overwritten, so the row cannot be walked twice"};
   }

@@ -11,11 +11,13 @@ namespace {
 template <class T>
 class ExpCore;
 
-// 2^(headroom - anchor) * e^x for x in the range of the anchor.
+// C * 2^(headroom - anchor) * e^x for x in the range of the anchor.
 //   n = x * log2(e) rounded to a multiple of 1/8,  t = x - n ln 2,  |t| <= ln(2) / 16 (1 + 2^-7)
-//   e^x = 2^floor(n) * 2^(j/8) * (1 + t + c2 t^2 + c3 t^3),  j = 8 (n - floor(n))
-// c2, c3: Remez fit to the relative error of e^t, 2.6e-8 (0.43 of 2^-24).
-// Maximum error: 1.42 ULP (see tests/exp_test.cpp); needs rounding to nearest.
+//   C e^x = 2^floor(n) * C 2^(j/8) * (1 + t + c2 t^2 + c3 t^3),  j = 8 (n - floor(n))
+// c2, c3: Remez fit to the relative error of e^t up to a constant factor, 1.9e-8 (0.32 of 2^-24).
+// C is 1.0877149085915508581: with it the eight C 2^(j/8) lie within 0.0463 of 2^-24 of floats, where the 2^(j/8)
+// themselves are rounded by up to 0.53. Every exponential has the factor, so it cancels in the division by their sum.
+// Maximum error: see tests/exp_test.cpp. Needs rounding to nearest.
 template <>
 class ExpCore<float> {
  public:
@@ -35,20 +37,20 @@ class ExpCore<float> {
     // The low three bits of 8 n are j, the others floor(n): shifted by 20 the latter meet the exponent, and the former
     // are taken back by the table.
     const F32 power = lookup_scaled<20>(table_, shifted);
-    const F32 q = mul_add(t * t, mul_add(t, F32(0x1.555658p-3f), F32(0x1.000878p-1f)), t);
+    const F32 q = mul_add(t * t, mul_add(t, F32(0x1.556e6cp-3f), F32(0x1.000a74p-1f)), t);
     return mul_add(power, q, power);
   }
 
  private:
-  // The bits of 2^(j/8), less j << 20.
-  static constexpr std::int32_t power_bits[8] = {0x3f800000,
-                                                 0x3f8b95c2 - 0x100000,
-                                                 0x3f9837f0 - 0x200000,
-                                                 0x3fa5fed7 - 0x300000,
-                                                 0x3fb504f3 - 0x400000,
-                                                 0x3fc5672a - 0x500000,
-                                                 0x3fd744fd - 0x600000,
-                                                 0x3feac0c7 - 0x700000};
+  // The bits of C 2^(j/8), less j << 20.
+  static constexpr std::int32_t power_bits[8] = {0x3f8b3a3e,
+                                                 0x3f97d424 - 0x100000,
+                                                 0x3fa59202 - 0x200000,
+                                                 0x3fb48e45 - 0x300000,
+                                                 0x3fc4e5be - 0x400000,
+                                                 0x3fd6b7da - 0x500000,
+                                                 0x3fea26de - 0x600000,
+                                                 0x3fff5829 - 0x700000};
 
   Table8 table_;
 };

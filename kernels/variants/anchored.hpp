@@ -17,7 +17,8 @@ struct Anchored {
     if (row.in_place && row.stash != nullptr) return ThreePass::walk(row);
     const std::size_t first = row.cols < detail::anchor_length ? row.cols : detail::anchor_length;
     const double max = static_cast<double>(max_pass(row.x, 0, first));
-    if (!is_ordinary<T>(max)) return row.walk_any();
+    // What lies within the climb must be ordinary too.
+    if (!is_ordinary<T>(max) || !is_ordinary<T>(max + ExpRange<T>::climb)) return row.walk_any();
     const std::int64_t anchor = anchor_of(max);
     const SplitSum sum = row.stashed_sum(Exp<T, true>(anchor), anchor).sum;
     if (is_nan(sum)) return row.fill_nan();
