@@ -15,7 +15,7 @@ namespace {
 // FNV-1a over the outputs for a fixed set of rows.
 std::uint64_t hash_of_outputs(const Pair& pair) {
   std::uint64_t hash = 14695981039346656037U;
-  for (const std::size_t cols : {1U, 7U, 10U, 64U, 127U, 128U, 129U, 300U, 1000U, 8193U, 20001U}) {
+  for (const std::size_t cols : {1U, 7U, 10U, 64U, 127U, 128U, 129U, 300U, 1000U, 8193U, 10001U}) {
     for (const InputKind& kind : input_kinds()) {
       const Bytes logits = encode(pair.in, make_row(kind, format_of(pair.in), cols));
       for (const unsigned char byte : softmax(pair, {1, cols}, logits, serial_options())) {
@@ -28,9 +28,12 @@ std::uint64_t hash_of_outputs(const Pair& pair) {
 
 // A kernel that is changed on purpose changes these: take the new ones from the failure message, provided that every
 // ISA with fma, on every machine, gives the same ones.
-const std::map<std::string, std::uint64_t>& expected_hashes() {
-  static const std::map<std::string, std::uint64_t> hashes = {};
-  return hashes;
+std::uint64_t expected_hash(const Pair& pair) {
+  static const std::map<std::string, std::uint64_t> hashes = {
+      {"f32_to_f32", 0xe2aab85b67525a4e}, {"f64_to_f64", 0xf51e0232b1953d9b},   {"f16_to_f16", 0xed35e9bfa50e921e},
+      {"f16_to_f32", 0xa247a0efe096d002}, {"bf16_to_bf16", 0x32db1157b5b54bb3}, {"bf16_to_f32", 0xd1ab50d8456d584c},
+      {"f32_to_f16", 0xe1237a12d7d03735}, {"f32_to_bf16", 0xaad0aed686928e73}};
+  return hashes.at(name_of(pair));
 }
 
 class HashTest : public ::testing::TestWithParam<Pair> {};
@@ -41,9 +44,7 @@ TEST_P(HashTest, IsThatOfEveryMachineWithFma) {
     if (!has_fma(isa)) continue;
     const ScopedCap cap(isa);
     const std::uint64_t hash = hash_of_outputs(GetParam());
-    const auto expected = expected_hashes().find(name_of(GetParam()));
-    ASSERT_NE(expected, expected_hashes().end()) << "no hash is known, " << isa << " gives 0x" << std::hex << hash;
-    EXPECT_EQ(hash, expected->second) << isa << " gives 0x" << std::hex << hash;
+    EXPECT_EQ(hash, expected_hash(GetParam())) << isa << " gives 0x" << std::hex << hash;
     ++compared;
   }
   if (compared == 0) GTEST_SKIP() << "no ISA with fma runs here";
