@@ -9,37 +9,38 @@ namespace {
 
 // What turns the exponentials of a row into probabilities: a multiplication, and exactly zero for what would come out
 // below the smallest normal number (a subnormal would be slow in whatever reads it, and would depend on FTZ).
+//
+// The factor is the sum of two numbers: its rounding alone would cost up to 1 ULP. Products with the lower one could be
+// subnormal, so the factor is kept 2^64 times as large and each result taken back, which is exact.
 template <class T>
 class Normalizer {
  public:
-  explicit Normalizer(const SplitSum& sum) : factor_(static_cast<T>(1.0 / total(sum))) {
-    if constexpr (corrected) factor_low_ = remainder(sum) / sum.high;
-    // The smallest exponential whose probability is a normal number; none, if this is nothing beside the sum.
-    smallest_ = factor_ == 0 ? Limits<T>::infinity
-                             : static_cast<T>(static_cast<double>(Limits<T>::smallest_normal) /
-                                              static_cast<double>(factor_) * (1 + (corrected ? 0x1p-52 : 0x1p-23)));
+  explicit Normalizer(const SplitSum& sum)
+      : factor_(static_cast<T>(lift / total(sum))), factor_low_(static_cast<T>(remainder(sum) / sum.high)) {
+    // The smallest exponential whose probability is a normal number; rounded up.
+    constexpr double up = 1 + (sizeof(T) == 4 ? 0x1p-23 : 0x1p-52);
+    smallest_ =
+        static_cast<T>(static_cast<double>(Limits<T>::smallest_normal) * lift / static_cast<double>(factor_) * up);
   }
 
   SIMDSOFTMAX_INLINE Vector<T> operator()(Vector<T> e) const {
-    const Vector<T> kept = zero_below(e, Vector<T>(smallest_));
-    if constexpr (corrected) return mul_add(kept, Vector<T>(factor_), kept * Vector<T>(factor_low_));
-    return kept * Vector<T>(factor_);
+    const Vector<T> lifted = mul_add(e, Vector<T>(factor_), e * Vector<T>(factor_low_));
+    return where_at_least(e, Vector<T>(smallest_), lifted * Vector<T>(static_cast<T>(1 / lift)));
   }
 
  private:
-  // In f64 the rounding of the factor would cost up to 1 of the 4 ULP; f32 can afford it, and its correction would be
-  // subnormal, and slow, already for probabilities below 2^-102.
-  static constexpr bool corrected = sizeof(T) == sizeof(double);
+  static constexpr double lift = 0x1p64;
 
-  // 1 - factor * sum.
+  // lift - factor * sum.
   SIMDSOFTMAX_INLINE double remainder(const SplitSum& sum) const {
-    const F64 product = F64(factor_) * F64(sum.high);
-    const F64 error = product_error(F64(factor_), F64(sum.high), product);
-    return ((F64(1.0) - product) - error).get(0) - factor_ * sum.low;
+    const F64 factor(static_cast<double>(factor_));
+    const F64 product = factor * F64(sum.high);
+    const F64 error = product_error(factor, F64(sum.high), product);
+    return ((F64(lift) - product) - error).get(0) - static_cast<double>(factor_) * sum.low;
   }
 
   T factor_;
-  T factor_low_ = 0;
+  T factor_low_;
   T smallest_;
 };
 

@@ -31,11 +31,12 @@ SIMDSOFTMAX_INLINE F64 max_or_second(F64 a, F64 b) { return _mm512_max_pd(a, b);
 SIMDSOFTMAX_INLINE F32 min_or_second(F32 a, F32 b) { return _mm512_min_ps(a, b); }
 SIMDSOFTMAX_INLINE F64 min_or_second(F64 a, F64 b) { return _mm512_min_pd(a, b); }
 
-SIMDSOFTMAX_INLINE F32 zero_below(F32 v, F32 limit) {
-  return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(v, limit, _CMP_GE_OQ), v);
+// v where a >= b, else 0.
+SIMDSOFTMAX_INLINE F32 where_at_least(F32 a, F32 b, F32 v) {
+  return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a, b, _CMP_GE_OQ), v);
 }
-SIMDSOFTMAX_INLINE F64 zero_below(F64 v, F64 limit) {
-  return _mm512_maskz_mov_pd(_mm512_cmp_pd_mask(v, limit, _CMP_GE_OQ), v);
+SIMDSOFTMAX_INLINE F64 where_at_least(F64 a, F64 b, F64 v) {
+  return _mm512_maskz_mov_pd(_mm512_cmp_pd_mask(a, b, _CMP_GE_OQ), v);
 }
 
 SIMDSOFTMAX_INLINE bool any_above(F32 a, F32 b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ) != 0; }

@@ -4,8 +4,9 @@
 // The exponentials of a row are kept as 2^(headroom - anchor) * e^x, the anchor M being an integer near the base-2
 // exponent of the row's largest exponential. The factor is a power of two, so it rounds nothing and cancels in
 // e^x / sum. The headroom keeps every exponential that can become a normal probability, and every one that can change
-// the sum, well above the subnormals; the climb is how far above the anchor the exponential of a logit may lie before a
-// sum of eight overflows.
+// the sum, well above the subnormals; the climb is how far above the anchor the exponential of a logit may lie before
+// sums overflow. The depth is how far below an exponential is still told from zero: enough for every normal
+// probability, and no more, so that products of what is held there stay normal too.
 
 #include "simd/source.hpp"
 
@@ -19,7 +20,7 @@ template <>
 struct ExpRange<float> {
   static constexpr int headroom = 32;
   static constexpr int climb = 88;
-  static constexpr int depth = headroom + 122;  // 2^-depth times the anchor is the smallest exponential kept apart
+  static constexpr int depth = headroom + 97;
   // From here on (in magnitude) a row's logits are taken relative to its maximum instead, which is exact near it:
   // beyond, the multiple of ln 2 that the reduction subtracts is no longer exact or no longer well rounded.
   static constexpr float giant = has_fma ? 0x1p16f : 0x1p8f;
@@ -29,7 +30,7 @@ template <>
 struct ExpRange<double> {
   static constexpr int headroom = 64;
   static constexpr int climb = 880;
-  static constexpr int depth = headroom + 1018;
+  static constexpr int depth = headroom + 961;
   static constexpr double giant = has_fma ? 0x1p30 : 0x1p11;
 };
 

@@ -31,11 +31,12 @@ SIMDSOFTMAX_INLINE F64 max_or_second(F64 a, F64 b) { return vmaxq_f64(a, b); }
 SIMDSOFTMAX_INLINE F32 min_or_second(F32 a, F32 b) { return vminq_f32(a, b); }
 SIMDSOFTMAX_INLINE F64 min_or_second(F64 a, F64 b) { return vminq_f64(a, b); }
 
-SIMDSOFTMAX_INLINE F32 zero_below(F32 v, F32 limit) {
-  return vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(v), vcgeq_f32(v, limit)));
+// v where a >= b, else 0.
+SIMDSOFTMAX_INLINE F32 where_at_least(F32 a, F32 b, F32 v) {
+  return vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(v), vcgeq_f32(a, b)));
 }
-SIMDSOFTMAX_INLINE F64 zero_below(F64 v, F64 limit) {
-  return vreinterpretq_f64_u64(vandq_u64(vreinterpretq_u64_f64(v), vcgeq_f64(v, limit)));
+SIMDSOFTMAX_INLINE F64 where_at_least(F64 a, F64 b, F64 v) {
+  return vreinterpretq_f64_u64(vandq_u64(vreinterpretq_u64_f64(v), vcgeq_f64(a, b)));
 }
 
 SIMDSOFTMAX_INLINE bool any_above(F32 a, F32 b) { return vmaxvq_u32(vcgtq_f32(a, b)) != 0; }

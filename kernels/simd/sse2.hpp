@@ -27,8 +27,9 @@ SIMDSOFTMAX_INLINE F64 max_or_second(F64 a, F64 b) { return _mm_max_pd(a, b); }
 SIMDSOFTMAX_INLINE F32 min_or_second(F32 a, F32 b) { return _mm_min_ps(a, b); }
 SIMDSOFTMAX_INLINE F64 min_or_second(F64 a, F64 b) { return _mm_min_pd(a, b); }
 
-SIMDSOFTMAX_INLINE F32 zero_below(F32 v, F32 limit) { return _mm_and_ps(v, _mm_cmpge_ps(v, limit)); }
-SIMDSOFTMAX_INLINE F64 zero_below(F64 v, F64 limit) { return _mm_and_pd(v, _mm_cmpge_pd(v, limit)); }
+// v where a >= b, else 0.
+SIMDSOFTMAX_INLINE F32 where_at_least(F32 a, F32 b, F32 v) { return _mm_and_ps(v, _mm_cmpge_ps(a, b)); }
+SIMDSOFTMAX_INLINE F64 where_at_least(F64 a, F64 b, F64 v) { return _mm_and_pd(v, _mm_cmpge_pd(a, b)); }
 
 SIMDSOFTMAX_INLINE bool any_above(F32 a, F32 b) { return _mm_movemask_ps(_mm_cmpgt_ps(a, b)) != 0; }
 SIMDSOFTMAX_INLINE bool any_above(F64 a, F64 b) { return _mm_movemask_pd(_mm_cmpgt_pd(a, b)) != 0; }
