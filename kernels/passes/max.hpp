@@ -16,7 +16,7 @@ SIMDSOFTMAX_INLINE Vector<typename Source::T> first_high_parts(const Source& x, 
 
 // The largest logit of [begin, end). A NaN is passed over or returned, as the ISA has it; the sum finds it in any case.
 template <class Source>
-SIMDSOFTMAX_NOINLINE typename Source::T max_pass(const Source& x, std::size_t begin, std::size_t end) {
+SIMDSOFTMAX_NOINLINE typename Source::T max_pass(const Source x, std::size_t begin, std::size_t end) {
   using T = typename Source::T;
   using V = Vector<T>;
   constexpr std::size_t w = width<T>;
@@ -32,7 +32,7 @@ SIMDSOFTMAX_NOINLINE typename Source::T max_pass(const Source& x, std::size_t be
   }
   for (; i + w <= end; i += w) m0 = max_or_second(logit(i), m0);
   if (i < end) m1 = max_or_second(first_high_parts(x, i, end - i), m1);
-  return lane_max<T>(max_or_second(max_or_second(m0, m1), max_or_second(m2, m3)));
+  return lane_max(max_or_second(max_or_second(m0, m1), max_or_second(m2, m3)));
 }
 
 }  // namespace

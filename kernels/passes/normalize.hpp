@@ -15,12 +15,14 @@ namespace {
 template <class T>
 class Normalizer {
  public:
-  explicit Normalizer(const SplitSum& sum)
-      : factor_(static_cast<T>(lift / total(sum))), factor_low_(static_cast<T>(remainder(sum) / sum.high)) {
-    // The smallest exponential whose probability is a normal number; rounded up.
-    constexpr double up = 1 + (sizeof(T) == 4 ? 0x1p-23 : 0x1p-52);
-    smallest_ =
-        static_cast<T>(static_cast<double>(Limits<T>::smallest_normal) * lift / static_cast<double>(factor_) * up);
+  explicit Normalizer(const SplitSum& sum) {
+    const double all = total(sum);
+    const double factor = lift / all;
+    factor_ = static_cast<T>(factor);
+    factor_low_ = static_cast<T>(remainder(sum) * (factor / lift));
+    // The smallest exponential whose probability is surely a normal number.
+    constexpr double margin = 1 + (sizeof(T) == 4 ? 0x1p-22 : 0x1p-51);
+    smallest_ = static_cast<T>(static_cast<double>(Limits<T>::smallest_normal) * all * margin);
   }
 
   SIMDSOFTMAX_INLINE Vector<T> operator()(Vector<T> e) const {
@@ -31,12 +33,13 @@ class Normalizer {
  private:
   static constexpr double lift = 0x1p64;
 
-  // lift - factor * sum.
+  // lift - factor * sum. For f32 the product is exact enough in f64.
   SIMDSOFTMAX_INLINE double remainder(const SplitSum& sum) const {
-    const F64 factor(static_cast<double>(factor_));
-    const F64 product = factor * F64(sum.high);
-    const F64 error = product_error(factor, F64(sum.high), product);
-    return ((F64(lift) - product) - error).get(0) - static_cast<double>(factor_) * sum.low;
+    const double factor = static_cast<double>(factor_);
+    const double product = factor * sum.high;
+    double error = 0;
+    if constexpr (sizeof(T) == 8) error = product_error(F64(factor), F64(sum.high), F64(product)).get(0);
+    return lift - product - error - factor * sum.low;
   }
 
   T factor_;
@@ -46,7 +49,7 @@ class Normalizer {
 
 // Probabilities from stored exponentials. The sink may write where the source reads.
 template <class Source, class Sink>
-SIMDSOFTMAX_NOINLINE void scale_pass(const Source& e, const Sink& y, const SplitSum& sum, std::size_t begin,
+SIMDSOFTMAX_NOINLINE void scale_pass(const Source e, const Sink y, const SplitSum& sum, std::size_t begin,
                                      std::size_t end) {
   using T = typename Source::T;
   const Normalizer<T> normalize(sum);
@@ -57,10 +60,9 @@ SIMDSOFTMAX_NOINLINE void scale_pass(const Source& e, const Sink& y, const Split
 
 // Probabilities from logits. The sink may write where the source reads.
 template <class Source, class Sink, class Exp>
-SIMDSOFTMAX_NOINLINE void exp_scale_pass(const Source& x, const Sink& y, const Exp& exp_of, const SplitSum& sum,
+SIMDSOFTMAX_NOINLINE void exp_scale_pass(const Source x, const Sink y, const Exp exp, const SplitSum& sum,
                                          std::size_t begin, std::size_t end) {
   using T = typename Source::T;
-  const Exp exp = exp_of;
   const Normalizer<T> normalize(sum);
   for_each_vector<T>(
       begin, end, [&](std::size_t i) __attribute__((always_inline)) { y(i, normalize(exp(x(i)))); },

@@ -32,7 +32,7 @@ enum class Walk { done, needs_another_way };
 
 // Adds [begin, end) to the state.
 template <class Source>
-SIMDSOFTMAX_NOINLINE Walk online_sum_pass(const Source& x, OnlineSum<typename Source::T>& state, std::size_t begin,
+SIMDSOFTMAX_NOINLINE Walk online_sum_pass(const Source x, OnlineSum<typename Source::T>& state, std::size_t begin,
                                           std::size_t end) {
   using T = typename Source::T;
   using V = Vector<T>;
@@ -42,7 +42,7 @@ SIMDSOFTMAX_NOINLINE Walk online_sum_pass(const Source& x, OnlineSum<typename So
 
   const auto follow = [&](V chunk_max) __attribute__((always_inline)) {
     if (__builtin_expect(!any_above(chunk_max, max), 1)) return true;
-    if (!state.climb(lane_max<T>(chunk_max))) return false;
+    if (!state.climb(lane_max(chunk_max))) return false;
     exp = Exp<T>(state.anchor);
     max = V(state.max);
     return true;

@@ -40,6 +40,17 @@ SIMDSOFTMAX_INLINE bool any_above(F64 a, F64 b) { return _mm256_movemask_pd(_mm2
 SIMDSOFTMAX_INLINE F64 low_half_f64(F32 v) { return _mm256_cvtps_pd(_mm256_castps256_ps128(v)); }
 SIMDSOFTMAX_INLINE F64 high_half_f64(F32 v) { return _mm256_cvtps_pd(_mm256_extractf128_ps(v, 1)); }
 
+SIMDSOFTMAX_INLINE float lane_max(F32 v) {
+  const __m128 four = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+  const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+}
+SIMDSOFTMAX_INLINE double lane_max(F64 v) {
+  const __m128d two = _mm_max_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd(v, 1));
+  return _mm_cvtsd_f64(_mm_max_sd(two, _mm_unpackhi_pd(two, two)));
+}
+
+// Upper half to lower half: lane i to lane i + 2, i + 1.
 SIMDSOFTMAX_INLINE double lane_sum(F64 v) {
   const __m128d two = _mm_add_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd(v, 1));
   return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)));

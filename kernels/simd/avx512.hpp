@@ -45,6 +45,10 @@ SIMDSOFTMAX_INLINE bool any_above(F64 a, F64 b) { return _mm512_cmp_pd_mask(a, b
 SIMDSOFTMAX_INLINE F64 low_half_f64(F32 v) { return _mm512_cvtps_pd(_mm512_castps512_ps256(v)); }
 SIMDSOFTMAX_INLINE F64 high_half_f64(F32 v) { return _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1)); }
 
+SIMDSOFTMAX_INLINE float lane_max(F32 v) { return _mm512_reduce_max_ps(v); }
+SIMDSOFTMAX_INLINE double lane_max(F64 v) { return _mm512_reduce_max_pd(v); }
+
+// Upper half to lower half, and so on: lane i to lane i + 4, i + 2, i + 1.
 SIMDSOFTMAX_INLINE double lane_sum(F64 v) {
   const __m256d four = _mm256_add_pd(_mm512_castpd512_pd256(v), _mm512_extractf64x4_pd(v, 1));
   const __m128d two = _mm_add_pd(_mm256_castpd256_pd128(four), _mm256_extractf128_pd(four, 1));

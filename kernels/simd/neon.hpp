@@ -45,6 +45,9 @@ SIMDSOFTMAX_INLINE bool any_above(F64 a, F64 b) { return vmaxvq_u32(vreinterpret
 SIMDSOFTMAX_INLINE F64 low_half_f64(F32 v) { return vcvt_f64_f32(vget_low_f32(v)); }
 SIMDSOFTMAX_INLINE F64 high_half_f64(F32 v) { return vcvt_high_f64_f32(v); }
 
+SIMDSOFTMAX_INLINE float lane_max(F32 v) { return vmaxvq_f32(v); }
+SIMDSOFTMAX_INLINE double lane_max(F64 v) { return vmaxvq_f64(v); }
+
 SIMDSOFTMAX_INLINE double lane_sum(F64 v) { return vaddvq_f64(v); }
 
 // For exp: a table of eight floats as bits, and the entry that the low three bits of each lane of `index` name.

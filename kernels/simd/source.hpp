@@ -2,7 +2,8 @@
 #pragma once
 
 // A source gives vectors of logits in the type a row is computed in; a sink takes vectors of results. Passes know
-// logits and results only through them, so a dtype or a pre-operation is written once.
+// logits and results only through them, so a dtype or a pre-operation is written once. Passes take them by value:
+// nothing a sink writes can then be mistaken for a part of either.
 
 #include "simd/vector.hpp"
 

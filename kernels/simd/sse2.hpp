@@ -37,6 +37,12 @@ SIMDSOFTMAX_INLINE bool any_above(F64 a, F64 b) { return _mm_movemask_pd(_mm_cmp
 SIMDSOFTMAX_INLINE F64 low_half_f64(F32 v) { return _mm_cvtps_pd(v); }
 SIMDSOFTMAX_INLINE F64 high_half_f64(F32 v) { return _mm_cvtps_pd(_mm_movehl_ps(v, v)); }
 
+SIMDSOFTMAX_INLINE float lane_max(F32 v) {
+  const __m128 two = _mm_max_ps(v, _mm_movehl_ps(v, v));
+  return _mm_cvtss_f32(_mm_max_ss(two, _mm_shuffle_ps(two, two, 1)));
+}
+SIMDSOFTMAX_INLINE double lane_max(F64 v) { return _mm_cvtsd_f64(_mm_max_sd(v, _mm_unpackhi_pd(v, v))); }
+
 SIMDSOFTMAX_INLINE double lane_sum(F64 v) { return _mm_cvtsd_f64(_mm_add_sd(v, _mm_unpackhi_pd(v, v))); }
 
 // a * b - product, for product = a * b rounded, without fma: in f64 for floats; for doubles by Dekker's product

@@ -31,15 +31,6 @@ SIMDSOFTMAX_INLINE F64 load(const double* p) { return F64::load_unaligned(p); }
 SIMDSOFTMAX_INLINE void store(float* p, F32 v) { v.store_unaligned(p); }
 SIMDSOFTMAX_INLINE void store(double* p, F64 v) { v.store_unaligned(p); }
 
-template <class T>
-SIMDSOFTMAX_INLINE T lane_max(Vector<T> v) {
-  alignas(64) T lane[width<T>];
-  v.store_aligned(lane);
-  T max = lane[0];
-  for (std::size_t i = 1; i < width<T>; ++i) max = lane[i] > max || lane[i] != lane[i] ? lane[i] : max;
-  return max;
-}
-
 // Calls full(i) for every whole vector of [begin, end), and last(i, n) for the n elements that remain.
 template <class T, class Full, class Last>
 SIMDSOFTMAX_INLINE void for_each_vector(std::size_t begin, std::size_t end, const Full& full, const Last& last) {

@@ -13,7 +13,7 @@ using detail::Team;
 constexpr RowState nothing = {-(std::int64_t{1} << 40), {0.0, 0.0}};
 
 // Both states relative to the higher anchor, which is exact, and then added.
-SIMDSOFTMAX_INLINE RowState merge(const RowState& a, const RowState& b) {
+inline RowState merge(const RowState& a, const RowState& b) {
   const std::int64_t anchor = a.anchor > b.anchor ? a.anchor : b.anchor;
   RowState merged = {anchor, scaled(a.sum, power_of_two(a.anchor - anchor))};
   accumulate(merged.sum, scaled(b.sum, power_of_two(b.anchor - anchor)));
@@ -25,77 +25,68 @@ SIMDSOFTMAX_INLINE RowState merge(const RowState& a, const RowState& b) {
 class RowTeam {
  public:
   RowTeam(const Team& team, std::size_t cols)
-      : team_(team), cols_(cols), parts_((cols + part_length() - 1) / part_length()) {}
+      : team_(team), cols_(cols), part_length_(part_length(cols)), parts_((cols + part_length_ - 1) / part_length_) {
+    if (team.count > 1) {
+      first_ = parts_ * static_cast<std::size_t>(team.index) / static_cast<std::size_t>(team.count);
+      last_ = parts_ * static_cast<std::size_t>(team.index + 1) / static_cast<std::size_t>(team.count);
+    } else {
+      last_ = parts_;
+    }
+  }
 
   bool alone() const { return team_.count == 1; }
 
   // work(begin, end) for every part that is this thread's.
   template <class Work>
   void each_part(const Work& work) const {
-    for (std::size_t p = first(); p < first_after(); ++p) work(begin(p), begin(p + 1));
+    for (std::size_t p = first_; p < last_; ++p) work(begin(p), begin(p + 1));
   }
 
   // The largest of what part_max(begin, end) gives for the parts of the row, NaN if the ISA keeps NaN in a maximum.
   template <class PartMax>
   double max(const PartMax& part_max) {
-    double all = -Limits<double>::infinity;
-    const auto take = [&](double m) { all = m > all || is_nan(m) ? m : all; };
-    double* const maxima = alone() ? nullptr : team_.board->max[turn_];
-    for (std::size_t p = first(); p < first_after(); ++p) {
-      const double m = part_max(begin(p), begin(p + 1));
-      if (alone()) {
-        take(m);
-      } else {
-        maxima[p] = m;
-      }
-    }
-    if (!alone()) {
-      team_.barrier();
-      for (std::size_t p = 0; p < parts_; ++p) take(maxima[p]);
-      turn_ = 1 - turn_;
-    }
-    return all;
+    const auto larger = [](double a, double b) { return b > a || is_nan(b) ? b : a; };
+    return combined<double>(alone() ? nullptr : team_.board->max[turn_], part_max, larger);
   }
 
   // The merged state of the row; part_state(begin, end) gives that of a part.
   template <class PartState>
   RowState sum(const PartState& part_state) {
-    RowState all = nothing;
-    RowState* const states = alone() ? nullptr : team_.board->states[turn_];
-    for (std::size_t p = first(); p < first_after(); ++p) {
-      const RowState state = part_state(begin(p), begin(p + 1));
-      if (alone()) {
-        all = merge(all, state);
-      } else {
-        states[p] = state;
-      }
-    }
-    if (!alone()) {
-      team_.barrier();
-      for (std::size_t p = 0; p < parts_; ++p) all = merge(all, states[p]);
-      turn_ = 1 - turn_;
-    }
-    return all;
+    return combined<RowState>(alone() ? nullptr : team_.board->states[turn_], part_state, merge);
   }
 
  private:
-  std::size_t part_length() const {
+  static std::size_t part_length(std::size_t cols) {
     constexpr std::size_t most = detail::max_parts * detail::segment_length;
-    return (cols_ / most + (cols_ % most != 0)) * detail::segment_length;
+    return (cols / most + (cols % most != 0)) * detail::segment_length;
   }
+
   std::size_t begin(std::size_t part) const {
-    const std::size_t at = part * part_length();
+    const std::size_t at = part * part_length_;
     return at < cols_ ? at : cols_;
   }
-  std::size_t first() const { return share(team_.index); }
-  std::size_t first_after() const { return share(team_.index + 1); }
-  std::size_t share(int index) const {
-    return parts_ * static_cast<std::size_t>(index) / static_cast<std::size_t>(team_.count);
+
+  template <class Result, class Part, class Combine>
+  Result combined(Result* slots, const Part& part, const Combine& combine) {
+    if (alone()) {
+      Result all = part(0, begin(1));
+      for (std::size_t p = 1; p < parts_; ++p) all = combine(all, part(begin(p), begin(p + 1)));
+      return all;
+    }
+    for (std::size_t p = first_; p < last_; ++p) slots[p] = part(begin(p), begin(p + 1));
+    team_.barrier();
+    turn_ = 1 - turn_;
+    Result all = slots[0];
+    for (std::size_t p = 1; p < parts_; ++p) all = combine(all, slots[p]);
+    return all;
   }
 
   const Team& team_;
   std::size_t cols_;
+  std::size_t part_length_;
   std::size_t parts_;
+  std::size_t first_ = 0;
+  std::size_t last_;
   int turn_ = 0;
 };
 
