@@ -89,12 +89,12 @@ TEST_P(AccuracyTest, LongRows) {
   // 2^21 is where the parts of a row begin to be longer than one segment.
   std::vector<std::size_t> sizes = {100003};
   const bool not_half = in().bytes > 2 && out().bytes > 2;
-  if (!slow_machine() && not_half) sizes.insert(sizes.end(), {262145, 2097153, std::size_t{1} << 22});
+  if (!slow_machine() && not_half) sizes.insert(sizes.end(), {2097153, std::size_t{1} << 22});
   if (exhaustive() && not_half) sizes.push_back(std::size_t{1} << 26);
   for (const std::size_t cols : sizes) {
     measure("normal, deviation 4", normal_logits(in(), cols, 4, static_cast<unsigned>(cols)), cols);
-    measure("all equal", std::vector<double>(cols, 1.5), cols);
   }
+  measure("all equal", std::vector<double>(sizes.back(), 1.5), sizes.back());
 }
 
 // theta * logit is not rounded before the exponential.

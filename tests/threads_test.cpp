@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cmath>
 #include <thread>
 
 #include "harness.hpp"
@@ -52,7 +53,7 @@ TEST_P(ThreadsTest, ThreadCountChangesNoBit) {
   EXPECT_EQ(split_by_rows, has_openmp);
 }
 
-// A row whose special values lie in one thread's part alone, beside a row that has none.
+// A row whose special values lie in one thread's part alone, beside a row that has none. NaN may have other payloads.
 TEST_P(ThreadsTest, SpecialValuesInOnePart) {
   const Shape shape{2, 40001};
   for (const double special : {std::nan(""), HUGE_VAL, -HUGE_VAL}) {
@@ -60,11 +61,14 @@ TEST_P(ThreadsTest, SpecialValuesInOnePart) {
       std::vector<double> values = normal_logits(in(), shape.rows * shape.cols, 4, 12);
       values[shape.cols + at] = special;
       const Bytes logits = encode(pair().in, values);
-      const std::vector<double> serial = decode(pair().out, softmax(pair(), shape, logits, serial_options()));
+      const Bytes expected = softmax(pair(), shape, logits, serial_options());
       for (const simdsoftmax_variant variant : variants()) {
         simdsoftmax_options options = serial_options(variant);
         options.num_threads = 3;
-        const std::vector<double> got = decode(pair().out, softmax(pair(), shape, logits, options));
+        const Bytes output = softmax(pair(), shape, logits, options);
+        if (output == expected) continue;
+        const std::vector<double> serial = decode(pair().out, expected);
+        const std::vector<double> got = decode(pair().out, output);
         for (std::size_t i = 0; i < got.size(); ++i) {
           ASSERT_TRUE(got[i] == serial[i] || (std::isnan(got[i]) && std::isnan(serial[i])))
               << simdsoftmax_variant_name(variant) << ", " << special << " at " << at << ", element " << i;
