@@ -14,7 +14,7 @@ function(simdsoftmax_isa name architecture)
   endif()
   # -O2 in every configuration: what -O3 would unroll is unrolled in the source, for half the time to compile.
   # Below -O2 inline functions of the standard headers stay out of line, in this ISA's instructions, and the linker
-  # may keep that copy for the whole program; tests/symbols/isa_objects.cmake checks that there are none.
+  # may keep that copy for the whole program; tests/symbols/isa_object.cmake checks that there are none.
   # Without exceptions there is no weak reference to the code that unwinds them either.
   set(common_flags -O2 -fno-exceptions)
   set(source ${PROJECT_SOURCE_DIR}/kernels/isa/${name}.cpp)
