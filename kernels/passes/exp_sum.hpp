@@ -10,9 +10,10 @@ namespace {
 // The sum of exp(x) over [begin, end), relative to the anchor of exp; the exponentials go to the sink. NaN if and only
 // if a logit is NaN.
 template <class Source, class Sink, class Exp>
-SIMDSOFTMAX_NOINLINE SplitSum exp_sum_pass(const Source x, const Sink e, const Exp exp, std::size_t begin,
+SIMDSOFTMAX_NOINLINE SplitSum exp_sum_pass(const Source x, const Sink e, const Exp& exp_of, std::size_t begin,
                                            std::size_t end) {
   using T = typename Source::T;
+  const Exp exp = exp_of;
   LaneSum<T> sum;
   std::size_t i = begin;
   const auto full = [&](std::size_t k) __attribute__((always_inline)) {

@@ -60,9 +60,10 @@ SIMDSOFTMAX_NOINLINE void scale_pass(const Source e, const Sink y, const SplitSu
 
 // Probabilities from logits. The sink may write where the source reads.
 template <class Source, class Sink, class Exp>
-SIMDSOFTMAX_NOINLINE void exp_scale_pass(const Source x, const Sink y, const Exp exp, const SplitSum& sum,
+SIMDSOFTMAX_NOINLINE void exp_scale_pass(const Source x, const Sink y, const Exp& exp_of, const SplitSum& sum,
                                          std::size_t begin, std::size_t end) {
   using T = typename Source::T;
+  const Exp exp = exp_of;
   const Normalizer<T> normalize(sum);
   for_each_vector<T>(
       begin, end, [&](std::size_t i) __attribute__((always_inline)) { y(i, normalize(exp(x(i)))); },
