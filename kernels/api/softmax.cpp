@@ -1,47 +1,144 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "api/softmax.hpp"
+
 #include "api/call.hpp"
+#include "api/dtypes.hpp"
+#include "api/options.hpp"
+#include "api/pre_ops.hpp"
+#include "api/tensors.hpp"
 #include "parallel/rows.hpp"
+#include "plan/caches.hpp"
 
-using namespace simdsoftmax::detail;
+namespace simdsoftmax::detail {
 
-simdsoftmax_status simdsoftmax_softmax_rows(const void* logits, simdsoftmax_dtype logits_dtype, ptrdiff_t logits_stride,
-                                            void* output, simdsoftmax_dtype output_dtype, ptrdiff_t output_stride,
-                                            size_t rows, size_t cols, const simdsoftmax_options* given) {
-  simdsoftmax_options options;
-  if (const auto status = read_options(given, options)) return status;
-  if (const auto status = check_dtypes(logits_dtype, output_dtype, options.theta)) return status;
+namespace {
+
+constexpr const char* function_names[] = {"softmax", "log_softmax", "logsumexp"};
+
+bool is_dense(std::ptrdiff_t stride, Dtype dtype) { return stride == static_cast<std::ptrdiff_t>(dtype_size(dtype)); }
+
+// Whether rows lie beside one another, and there are enough of them to fill vectors with elements of the same column.
+bool lies_across(const RowsTask& task) {
+  constexpr std::size_t least_inner = 8;
+  constexpr std::size_t most_cols = columns_tile_bytes / 64;
+  const int inner = task.grid.rank - 1;
+  return task.function != Function::logsumexp && task.pre_ops == nullptr && task.theta == 1.0 && task.cols > 1 &&
+         task.cols <= most_cols && inner >= 0 && task.grid.dims[inner] >= least_inner &&
+         is_dense(task.logits.row_strides[inner], task.logits.dtype) &&
+         is_dense(task.output.row_strides[inner], task.output.dtype);
+}
+
+// What all kernels need to know of a call.
+struct Call {
   const KernelTable* kernels;
-  if (const auto status = current_kernels(kernels)) return status;
+  Shape shape;
+  int thread_limit;
+};
 
-  Shape shape = {rows, cols, static_cast<Dtype>(logits_dtype), static_cast<Dtype>(output_dtype), false};
-  RowsLayout layout = {logits, output, logits_stride, output_stride, false};
-  if (const auto status = check_layout(layout, shape.logits, shape.output, rows, cols)) return status;
-  if (rows == 0 || cols == 0) return SIMDSOFTMAX_OK;
-  shape.in_place = layout.in_place;
+void run_columns(const Call& call, const RowsTask& rows) {
+  const int compute = rows.logits.dtype == Dtype::f64 ? 1 : 0;
+  ColumnsTask task;
+  task.grid = rows.grid;
+  task.inner = rows.grid.dims[--task.grid.rank];
+  task.cols = rows.cols;
+  task.block = columns_block(rows.cols, compute == 1 ? sizeof(double) : sizeof(float));
+  task.logits = rows.logits;
+  task.output = rows.output;
+  task.function = rows.function;
+  task.empty_row_zeros = rows.empty_row_zeros;
+  const std::size_t blocks = (task.inner + task.block - 1) / task.block;
+  const std::size_t units = call.shape.rows / task.inner * blocks;
+  const Plan plan = plan_units(call.shape.rows, rows.cols, units, call.thread_limit);
+  report_call(function_names[static_cast<int>(rows.function)], call.kernels->isa, call.shape, plan);
+  run_rows(call.kernels->columns[compute], &task, units, plan);
+}
 
-  const Plan plan = plan_call(shape, options);
-  report_call(kernels->isa, shape, plan);
-  const RowsTask task = {
-      layout.logits, layout.output, layout.logits_stride, layout.output_stride,
-      cols,          options.theta, plan.variant,         options.empty_row == SIMDSOFTMAX_EMPTY_ROW_ZEROS};
-  run_rows(task, rows, kernels->rows[logits_dtype][output_dtype], plan);
+}  // namespace
+
+simdsoftmax_status softmax_of_tensors(Function function, const simdsoftmax_tensor* logits,
+                                      const simdsoftmax_tensor* output, std::int32_t axis,
+                                      const simdsoftmax_options& options) {
+  CallPreOps pre_ops;
+  if (const auto status = pre_ops.read(options.pre_ops)) return status;
+  if (logits == nullptr || output == nullptr) return SIMDSOFTMAX_NULL_POINTER;
+  if (const auto status = check_dtypes(logits->dtype, output->dtype, options.theta)) return status;
+  RowsTask task;
+  if (const auto status = pre_ops.check_dtypes(logits->dtype, options.theta, task.theta)) return status;
+  Call call;
+  if (const auto status = current_kernels(call.kernels)) return status;
+
+  Tensors tensors;
+  const int from = tensors.add(logits, Fit::same, Access::replaceable);
+  const int to = tensors.add(output, function == Function::logsumexp ? Fit::per_row : Fit::same, Access::replacing);
+  pre_ops.add_to(tensors);
+  if (const auto status = tensors.read_ranks(axis)) return status;
+  if (const auto status = pre_ops.check_dimensions(tensors)) return status;
+  if (const auto status = tensors.match_shapes()) return status;
+  if (const auto status = tensors.lay_out()) return status;
+  if (tensors.empty()) return SIMDSOFTMAX_OK;
+
+  tensors.make_grid();
+  task.grid = tensors.grid();
+  task.cols = tensors.cols();
+  task.part_length = row_part_length(task.cols);
+  task.logits = tensors.operand(from);
+  task.output = tensors.operand(to);
+  task.function = function;
+  task.in_place = tensors.in_place();
+  task.empty_row_zeros = options.empty_row == SIMDSOFTMAX_EMPTY_ROW_ZEROS;
+  PreOps kernel_pre_ops;
+  task.pre_ops = nullptr;
+  if (pre_ops.any()) {
+    kernel_pre_ops = pre_ops.kernel_pre_ops(tensors);
+    task.pre_ops = &kernel_pre_ops;
+  }
+
+  call.shape = {tensors.rows(), task.cols, task.logits.dtype, task.output.dtype, task.in_place};
+  call.thread_limit = thread_limit(options);
+  const bool plain = function == Function::softmax && task.pre_ops == nullptr && task.theta == 1.0 &&
+                     is_dense(task.logits.axis_stride, task.logits.dtype) &&
+                     is_dense(task.output.axis_stride, task.output.dtype);
+  if (!plain && lies_across(task)) {
+    run_columns(call, task);
+    return SIMDSOFTMAX_OK;
+  }
+  Plan plan = function == Function::softmax
+                  ? plan_rows(call.shape, static_cast<Variant>(options.variant), call.thread_limit, machine_caches())
+                  : plan_shared_rows(call.shape.rows, task.cols, call.thread_limit);
+  task.variant = function == Function::softmax ? plan.variant : Variant::three_pass;
+  report_call(function_names[static_cast<int>(function)], call.kernels->isa, call.shape, plan);
+  run_rows(
+      plain ? call.kernels->dense_rows[logits->dtype][output->dtype] : call.kernels->rows[compute_index(logits->dtype)],
+      &task, call.shape.rows, plan);
   return SIMDSOFTMAX_OK;
 }
 
-simdsoftmax_status simdsoftmax_plan_rows(simdsoftmax_dtype logits_dtype, simdsoftmax_dtype output_dtype, size_t rows,
-                                         size_t cols, int in_place, const simdsoftmax_options* given,
-                                         simdsoftmax_plan* result) {
-  if (result == nullptr) return SIMDSOFTMAX_NULL_POINTER;
+}  // namespace simdsoftmax::detail
+
+using namespace simdsoftmax::detail;
+
+namespace {
+
+simdsoftmax_status run(Function function, const simdsoftmax_tensor* logits, const simdsoftmax_tensor* output,
+                       std::int32_t axis, const simdsoftmax_options* given) {
   simdsoftmax_options options;
   if (const auto status = read_options(given, options)) return status;
-  if (const auto status = check_dtypes(logits_dtype, output_dtype, options.theta)) return status;
-  const KernelTable* kernels;
-  if (const auto status = current_kernels(kernels)) return status;
+  return softmax_of_tensors(function, logits, output, axis, options);
+}
 
-  const Shape shape = {rows, cols, static_cast<Dtype>(logits_dtype), static_cast<Dtype>(output_dtype), in_place != 0};
-  if (const auto status = check_size(shape)) return status;
-  const Plan plan = plan_call(shape, options);
-  *result = {kernels->isa, static_cast<simdsoftmax_variant>(plan.variant), plan.threads, plan.split_rows ? 1 : 0,
-             plan.reason};
-  return SIMDSOFTMAX_OK;
+}  // namespace
+
+simdsoftmax_status simdsoftmax_softmax(const simdsoftmax_tensor* logits, const simdsoftmax_tensor* output, int32_t axis,
+                                       const simdsoftmax_options* options) {
+  return run(Function::softmax, logits, output, axis, options);
+}
+
+simdsoftmax_status simdsoftmax_log_softmax(const simdsoftmax_tensor* logits, const simdsoftmax_tensor* output,
+                                           int32_t axis, const simdsoftmax_options* options) {
+  return run(Function::log_softmax, logits, output, axis, options);
+}
+
+simdsoftmax_status simdsoftmax_logsumexp(const simdsoftmax_tensor* logits, const simdsoftmax_tensor* output,
+                                         int32_t axis, const simdsoftmax_options* options) {
+  return run(Function::logsumexp, logits, output, axis, options);
 }

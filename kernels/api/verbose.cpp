@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <initializer_list>
 
 #include "api/call.hpp"
 
@@ -46,25 +47,31 @@ bool first_time(std::uint64_t fingerprint) {
 }
 
 const char* dtype_name(Dtype dtype) {
-  constexpr const char* names[dtype_count] = {"f32", "f64", "f16", "bf16"};
+  constexpr const char* names[] = {"f32", "f64", "f16", "bf16", "i32", "i64", "bool"};
   return names[static_cast<int>(dtype)];
 }
 
 }  // namespace
 
-void report_call(const char* isa, const Shape& shape, const Plan& plan) {
+void report_call(const char* function, const char* isa, const Shape& shape, const Plan& plan) {
   if (!is_verbose()) return;
   std::uint64_t fingerprint = mix(mix(0, shape.rows), shape.cols);
   fingerprint =
       mix(fingerprint, static_cast<std::uint64_t>(shape.logits) * 8 + static_cast<std::uint64_t>(shape.output));
   fingerprint = mix(fingerprint, static_cast<std::uint64_t>(plan.variant) * 2 + shape.in_place);
   fingerprint = mix(fingerprint, static_cast<std::uint64_t>(plan.threads) * 2 + plan.split_rows);
-  for (const char* c = isa; *c != '\0'; ++c) fingerprint = mix(fingerprint, static_cast<std::uint64_t>(*c));
+  for (const char* name : {function, isa}) {
+    for (const char* c = name; *c != '\0'; ++c) fingerprint = mix(fingerprint, static_cast<std::uint64_t>(*c));
+  }
   if (!first_time(fingerprint)) return;
-  std::fprintf(stderr, "simdsoftmax: softmax %zux%zu %s->%s%s: isa %s, variant %s, %d thread%s%s (%s)\n", shape.rows,
+  const bool has_variant = plan.variant != Variant::automatic;
+  std::fprintf(stderr, "simdsoftmax: %s %zux%zu %s->%s%s: isa %s%s%s, %d thread%s%s%s%s%s\n", function, shape.rows,
                shape.cols, dtype_name(shape.logits), dtype_name(shape.output), shape.in_place ? " in place" : "", isa,
-               simdsoftmax_variant_name(static_cast<simdsoftmax_variant>(plan.variant)), plan.threads,
-               plan.threads == 1 ? "" : "s", plan.split_rows ? " on each row" : "", plan.reason);
+               has_variant ? ", variant " : "",
+               has_variant ? simdsoftmax_variant_name(static_cast<simdsoftmax_variant>(plan.variant)) : "",
+               plan.threads, plan.threads == 1 ? "" : "s", plan.split_rows ? " on each row" : "",
+               plan.reason != nullptr ? " (" : "", plan.reason != nullptr ? plan.reason : "",
+               plan.reason != nullptr ? ")" : "");
 }
 
 }  // namespace simdsoftmax::detail

@@ -15,24 +15,41 @@ std::size_t times_at_most(std::size_t rows, std::size_t cols, std::size_t limit)
   return exceeds(rows, cols, limit) ? limit : rows * cols;
 }
 
-int useful_threads(const Shape& shape, int limit) {
+int useful_threads(std::size_t rows, std::size_t cols, int limit) {
   const auto most = static_cast<std::size_t>(limit);
-  const std::size_t work = times_at_most(shape.rows, shape.cols, most * least_per_thread);
+  const std::size_t work = times_at_most(rows, cols, most * least_per_thread);
   const std::size_t threads = work / least_per_thread;
   return threads < 1 ? 1 : static_cast<int>(threads);
 }
 
 // Whole rows keep their data in one core's cache and need no barrier, so rows are split only where whole ones would
 // leave threads idle for long: fewer rows than threads, or a last round that few threads take part in.
-bool should_split(const Shape& shape, std::size_t threads) {
-  if (shape.cols < 2 * segment_length) return false;
-  const std::size_t rounds = (shape.rows + threads - 1) / threads;
-  return rounds * threads > shape.rows + shape.rows / 8;
+bool should_split(std::size_t rows, std::size_t cols, std::size_t threads) {
+  if (cols < 2 * segment_length) return false;
+  const std::size_t rounds = (rows + threads - 1) / threads;
+  return rounds * threads > rows + rows / 8;
 }
 
 int segments(std::size_t cols, std::size_t most) {
   const std::size_t count = (cols + segment_length - 1) / segment_length;
   return static_cast<int>(count < most ? count : most);
+}
+
+int at_most(int threads, std::size_t units) {
+  return static_cast<std::size_t>(threads) > units ? static_cast<int>(units) : threads;
+}
+
+struct Threads {
+  int count;
+  bool split_rows;
+};
+
+Threads share_rows(std::size_t rows, std::size_t cols, int limit) {
+  const int threads = useful_threads(rows, cols, limit);
+  if (threads > 1 && should_split(rows, cols, static_cast<std::size_t>(threads))) {
+    return {segments(cols, static_cast<std::size_t>(threads)), true};
+  }
+  return {at_most(threads, rows), false};
 }
 
 struct Choice {
@@ -58,12 +75,16 @@ Choice choose(const Shape& shape, const CacheSizes& caches) {
 std::size_t dtype_size(Dtype dtype) {
   switch (dtype) {
     case Dtype::f32:
+    case Dtype::i32:
       return 4;
     case Dtype::f64:
+    case Dtype::i64:
       return 8;
     case Dtype::f16:
     case Dtype::bf16:
       return 2;
+    case Dtype::boolean:
+      return 1;
   }
   return 0;
 }
@@ -71,14 +92,31 @@ std::size_t dtype_size(Dtype dtype) {
 Plan plan_rows(const Shape& shape, Variant asked, int thread_limit, const CacheSizes& caches) {
   if (shape.rows == 0 || shape.cols == 0) return {Variant::three_pass, 1, false, "there is nothing to do"};
   const Choice choice = asked == Variant::automatic ? choose(shape, caches) : Choice{asked, "asked for by the caller"};
-  int threads = useful_threads(shape, thread_limit);
-  const bool split = threads > 1 && should_split(shape, static_cast<std::size_t>(threads));
-  if (split) {
-    threads = segments(shape.cols, static_cast<std::size_t>(threads));
-  } else if (static_cast<std::size_t>(threads) > shape.rows) {
-    threads = static_cast<int>(shape.rows);
-  }
-  return {choice.variant, threads, split, choice.reason};
+  const Threads threads = share_rows(shape.rows, shape.cols, thread_limit);
+  return {choice.variant, threads.count, threads.split_rows, choice.reason};
+}
+
+Plan plan_units(std::size_t rows, std::size_t cols, std::size_t units, int thread_limit) {
+  return {Variant::automatic, at_most(useful_threads(rows, cols, thread_limit), units), false, nullptr};
+}
+
+Plan plan_shared_rows(std::size_t rows, std::size_t cols, int thread_limit) {
+  const Threads threads = share_rows(rows, cols, thread_limit);
+  return {Variant::automatic, threads.count, threads.split_rows, nullptr};
+}
+
+std::size_t row_part_length(std::size_t cols) {
+  constexpr std::size_t most = max_parts * segment_length;
+  const std::size_t segments_of_a_part = cols / most + (cols % most != 0);
+  return (segments_of_a_part > 0 ? segments_of_a_part : 1) * segment_length;
+}
+
+std::size_t columns_block(std::size_t cols, std::size_t compute_size) {
+  constexpr std::size_t most = 512;
+  const std::size_t granule = 64 / compute_size;
+  const std::size_t fitting = columns_tile_bytes / (cols * compute_size) / granule * granule;
+  if (fitting < granule) return granule;
+  return fitting < most ? fitting : most;
 }
 
 }  // namespace simdsoftmax::detail

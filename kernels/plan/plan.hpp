@@ -22,16 +22,29 @@ struct Shape {
 };
 
 struct Plan {
-  Variant variant;  // never automatic
+  Variant variant;  // automatic where there are none to choose from
   int threads;
   bool split_rows;     // every row is shared by all threads
-  const char* reason;  // why this variant
+  const char* reason;  // why this variant; null without variants
 };
 
 // Pure functions: the same arguments always give the same plan.
 //
+// Softmax of rows.
 // asked: the variant of the caller, perhaps automatic. thread_limit: at least 1; at most what the caller allows.
 Plan plan_rows(const Shape& shape, Variant asked, int thread_limit, const CacheSizes& caches);
+
+// What has no variants: `units` of work make up rows x cols elements.
+Plan plan_units(std::size_t rows, std::size_t cols, std::size_t units, int thread_limit);
+
+// The same for kernels whose units are rows that threads may share.
+Plan plan_shared_rows(std::size_t rows, std::size_t cols, int thread_limit);
+
+// The length of the parts that a row is cut into, except for the last of them.
+std::size_t row_part_length(std::size_t cols);
+
+// How many rows that lie beside one another in memory are taken at a time; compute_size: bytes of an element.
+std::size_t columns_block(std::size_t cols, std::size_t compute_size);
 
 std::size_t dtype_size(Dtype dtype);
 
