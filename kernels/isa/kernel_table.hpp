@@ -10,10 +10,11 @@
 
 namespace simdsoftmax::detail {
 
-enum class Dtype : std::int32_t { f32 = 0, f64 = 1, f16 = 2, bf16 = 3 };
+enum class Dtype : std::int32_t { f32 = 0, f64 = 1, f16 = 2, bf16 = 3, i32 = 4, i64 = 5, boolean = 6 };
+enum class Function : std::int32_t { softmax, log_softmax, logsumexp };
 enum class Variant : std::int32_t { automatic = 0, three_pass, three_pass_recompute, online, anchored };
 
-constexpr int dtype_count = 4;
+constexpr int dtype_count = 4;  // those of logits
 constexpr int variant_count = 5;
 
 // A row is cut into parts, and a part into segments, at places that depend on its length alone. A pass sums one segment
@@ -31,9 +32,11 @@ struct SplitSum {
   double low;
 };
 
-// What one part of a row adds to the sum of the row: sum * 2^(anchor - headroom), or NaN.
+// What one part of a row adds to the sum of the row: sum * 2^(anchor - headroom) * e^shift, or NaN. The shift is 0 but
+// in parts with huge logits.
 struct RowState {
   std::int64_t anchor;
+  double shift;
   SplitSum sum;
 };
 
@@ -52,19 +55,139 @@ struct Team {
   void (*barrier)();
 };
 
-struct RowsTask {
-  const void* logits;
-  void* output;
-  std::ptrdiff_t logits_stride;  // in bytes
-  std::ptrdiff_t output_stride;  // in bytes
-  std::size_t cols;              // at least 1
-  double theta;
-  Variant variant;  // not automatic
-  bool empty_row_zeros;
+// Tasks carry the length of a part: a multiple of segment_length that makes at most max_parts of a row (row_part_length
+// in plan/).
+
+constexpr int max_rank = 8;
+
+// The rows of a call, row r being the r-th combination of indices along all dimensions but the axis, last one fastest.
+struct RowGrid {
+  int rank;
+  std::size_t dims[max_rank - 1];
 };
 
-// Computes rows [first, last) of the task. Every thread of the team calls it with the same arguments.
-using RowsKernel = void (*)(const RowsTask& task, std::size_t first, std::size_t last, const Team& team);
+// One tensor of a call: where each row begins and how far apart its elements lie. Strides in bytes; 0 repeats.
+struct Operand {
+  char* data;  // null: the call has none
+  Dtype dtype;
+  std::ptrdiff_t axis_stride;
+  std::ptrdiff_t row_strides[max_rank - 1];  // along the dimensions of the grid
+};
+
+// A position along one dimension of the logits, as a function of the row.
+struct Position {
+  std::int64_t row_strides[max_rank - 1];  // 1 along that dimension, 0 along the others
+};
+
+// Scale is part of the task's theta.
+struct PreOps {
+  double softcap;   // 0: none
+  double max_bias;  // 0: none
+  std::size_t heads;
+  bool causal;
+  bool mask_drops;
+  std::int64_t query_offset;
+  std::int64_t window;  // 0: none
+  Operand bias;
+  Operand mask;
+  Operand lengths;
+  Operand sinks;
+  Operand logsumexp;  // an output
+  Position query;
+  Position head;
+};
+
+struct RowsTask {
+  RowGrid grid;
+  std::size_t cols;  // at least 1
+  std::size_t part_length;
+  Operand logits;
+  Operand output;  // of one element a row for logsumexp
+  Function function;
+  Variant variant;  // not automatic; for softmax
+  double theta;
+  bool in_place;
+  bool empty_row_zeros;
+  const PreOps* pre_ops;  // null: none
+};
+
+// Rows that lie across memory: element c of row i of a block is at c * axis_stride + i * element size. Units of work
+// are blocks of `block` neighbouring rows; unit u is block u % blocks of the outer index u / blocks, which the grid
+// describes.
+struct ColumnsTask {
+  RowGrid grid;
+  std::size_t cols;   // at most columns_tile_bytes / 64
+  std::size_t inner;  // rows beside one another
+  std::size_t block;
+  Operand logits;
+  Operand output;
+  Function function;  // softmax or log_softmax
+  bool empty_row_zeros;
+};
+constexpr std::size_t columns_tile_bytes = std::size_t{1} << 16;
+
+// softmax: theta y (g - sum of g y); log_softmax: theta (g - e^y sum of g).
+struct GradientTask {
+  RowGrid grid;
+  std::size_t cols;
+  std::size_t part_length;
+  Operand grad_output;
+  Operand output;
+  Operand grad_input;
+  Function function;  // softmax or log_softmax
+  double theta;
+};
+
+// Units of work are blocks of `block` rows, and the sum of the losses of block b goes to block_sums[b].
+struct LossTask {
+  RowGrid grid;
+  std::size_t rows;
+  std::size_t cols;
+  std::size_t part_length;
+  std::size_t block;
+  Operand logits;
+  Operand labels;         // i32 or i64, all of them checked; or a distribution
+  Operand losses;         // null data: only the sums are wanted
+  Operand class_weights;  // null data: all 1; row strides are 0
+  Operand grad_logits;
+  Operand log_probabilities;
+  double theta;
+  double label_smoothing;
+  bool use_ignore_index;
+  std::int64_t ignore_index;
+  double grad_factor;  // the gradient of the reduced loss with respect to the loss of a row
+  SplitSum* block_sums;
+};
+
+struct TopKTask {
+  RowGrid grid;
+  std::size_t cols;
+  std::size_t part_length;
+  Operand logits;
+  Operand probabilities;  // null data: not wanted
+  Operand indices;
+  std::size_t k;
+  bool over_top_k;
+  double theta;
+  bool empty_row_zeros;
+  const PreOps* pre_ops;  // null: none
+};
+constexpr std::size_t max_top_k = 1024;
+
+// Columns [first, first + count) of a row of `cols`, dense, `logits` at the first of them.
+struct SliceTask {
+  const void* logits;
+  Dtype dtype;
+  std::size_t cols;
+  std::size_t part_length;
+  std::size_t first;
+  std::size_t count;
+  double theta;
+};
+
+// Computes units [first, last) of a task of the type that belongs to the kernel: rows, or blocks of them. Where a team
+// of several shares each row, all of its threads call it with the same arguments.
+using Kernel = void (*)(const void* task, std::size_t first, std::size_t last, const Team& team);
 
 // The f32 passes of a row, alone, for benches. `max` is the largest of the n logits.
 struct PassTable {
@@ -74,9 +197,26 @@ struct PassTable {
   void (*scale)(float* e, std::size_t n, double sum);
 };
 
+constexpr int compute_count = 2;  // rows are computed in f32, or in f64 if the logits are
+
 struct KernelTable {
   const char* isa;
-  RowsKernel rows[dtype_count][dtype_count];  // [logits][output]; null where the pair is not offered
+  int arithmetic;  // ISAs with the same number give the same bits
+  // RowsTask: softmax of dense rows, theta 1, no pre-operations. [logits][output]; null where the pair is not offered.
+  Kernel dense_rows[dtype_count][dtype_count];
+  // By compute type.
+  Kernel rows[compute_count];      // RowsTask, whatever it asks for
+  Kernel columns[compute_count];   // ColumnsTask
+  Kernel gradient[compute_count];  // GradientTask
+  Kernel loss[compute_count];      // LossTask
+  Kernel top_k[compute_count];     // TopKTask, one thread a row
+  // The states of the parts of a slice that begins and ends between parts, the first of them to states[0].
+  void (*slice_states[compute_count])(const SliceTask& task, RowState* states);
+  // Probabilities of any slice of a row with this state.
+  void (*finish_slice[compute_count])(const SliceTask& task, const RowState& state, void* output, Dtype output_dtype,
+                                      bool empty_row_zeros);
+  RowState (*merge)(const RowState& a, const RowState& b);
+  double (*logsumexp[compute_count])(const RowState& state);
   PassTable passes;
 };
 

@@ -11,7 +11,7 @@ namespace simdsoftmax::detail {
 
 namespace {
 
-void run_alone(const RowsTask& task, std::size_t first, std::size_t last, RowsKernel kernel) {
+void run_alone(Kernel kernel, const void* task, std::size_t first, std::size_t last) {
   const FloatEnvironment environment;
   kernel(task, first, last, Team{0, 1, nullptr, nullptr});
 }
@@ -27,23 +27,23 @@ std::size_t share(std::size_t n, std::size_t i, std::size_t parts) {
   return n / parts * i + n % parts * i / parts;
 }
 
-void run_whole_rows(const RowsTask& task, std::size_t rows, RowsKernel kernel, int threads) {
+void run_whole_units(Kernel kernel, const void* task, std::size_t units, int threads) {
 #pragma omp parallel num_threads(threads)
   {
     const auto index = static_cast<std::size_t>(omp_get_thread_num());
     const auto count = static_cast<std::size_t>(omp_get_num_threads());
-    const std::size_t first = share(rows, index, count);
-    const std::size_t last = share(rows, index + 1, count);
-    if (first < last) run_alone(task, first, last, kernel);
+    const std::size_t first = share(units, index, count);
+    const std::size_t last = share(units, index + 1, count);
+    if (first < last) run_alone(kernel, task, first, last);
   }
 }
 
-void run_split_rows(const RowsTask& task, std::size_t rows, RowsKernel kernel, int threads) {
+void run_split_units(Kernel kernel, const void* task, std::size_t units, int threads) {
   TeamBoard board;
 #pragma omp parallel num_threads(threads) shared(board)
   {
     const FloatEnvironment environment;
-    kernel(task, 0, rows, Team{omp_get_thread_num(), omp_get_num_threads(), &board, team_barrier});
+    kernel(task, 0, units, Team{omp_get_thread_num(), omp_get_num_threads(), &board, team_barrier});
   }
 }
 
@@ -51,14 +51,14 @@ void run_split_rows(const RowsTask& task, std::size_t rows, RowsKernel kernel, i
 
 }  // namespace
 
-void run_rows(const RowsTask& task, std::size_t rows, RowsKernel kernel, const Plan& plan) {
+void run_rows(Kernel kernel, const void* task, std::size_t units, const Plan& plan) {
 #if defined(_OPENMP)
-  if (plan.threads > 1 && plan.split_rows) return run_split_rows(task, rows, kernel, plan.threads);
-  if (plan.threads > 1) return run_whole_rows(task, rows, kernel, plan.threads);
+  if (plan.threads > 1 && plan.split_rows) return run_split_units(kernel, task, units, plan.threads);
+  if (plan.threads > 1) return run_whole_units(kernel, task, units, plan.threads);
 #else
   static_cast<void>(plan);
 #endif
-  run_alone(task, 0, rows, kernel);
+  run_alone(kernel, task, 0, units);
 }
 
 #if defined(_OPENMP)

@@ -8,8 +8,8 @@
 
 namespace simdsoftmax::detail {
 
-// Runs the kernel over all rows of the task, on the threads of the plan.
-void run_rows(const RowsTask& task, std::size_t rows, RowsKernel kernel, const Plan& plan);
+// Runs the kernel over all units of its task, on the threads of the plan.
+void run_rows(Kernel kernel, const void* task, std::size_t units, const Plan& plan);
 
 // How many threads a region begun here gets when it asks for `wanted` (0: OpenMP's own choice): 1 inside another
 // region, whose threads are at work already, and without OpenMP.

@@ -7,29 +7,45 @@
 namespace simdsoftmax::SIMDSOFTMAX_ISA {
 namespace {
 
-// The sum of exp(x) over [begin, end), relative to the anchor of exp; the exponentials go to the sink. NaN if and only
-// if a logit is NaN.
+// Adds exp(x) of n logits to the lanes, relative to the anchor of exp; the exponentials go to the sink. All calls for a
+// segment but the last take whole chunks. The sum is NaN if and only if a logit is NaN.
 template <class Source, class Sink, class Exp>
-SIMDSOFTMAX_NOINLINE SplitSum exp_sum_pass(const Source x, const Sink e, const Exp& exp_of, std::size_t begin,
-                                           std::size_t end) {
+SIMDSOFTMAX_NOINLINE void exp_sum_pass(const Source x, const Sink e, const Exp& exp_of, std::size_t n,
+                                       LaneSum<typename Source::T>& lanes) {
   using T = typename Source::T;
   const Exp exp = exp_of;
-  LaneSum<T> sum;
-  std::size_t i = begin;
+  LaneSum<T> sum = lanes;
+  std::size_t i = 0;
   const auto full = [&](std::size_t k) __attribute__((always_inline)) {
     const Vector<T> v = exp(x(i + k));
     e(i + k, v);
     return v;
   };
-  const auto last = [&](std::size_t k, std::size_t n) __attribute__((always_inline)) {
-    const Vector<T> v = keep_first(exp(x.first(i + k, n)), n);
-    e.first(i + k, n, v);
+  const auto last = [&](std::size_t k, std::size_t m) __attribute__((always_inline)) {
+    const Vector<T> v = keep_first(exp(x.first(i + k, m)), m);
+    e.first(i + k, m, v);
     return v;
   };
-  for (; i + chunk_length<T> <= end; i += chunk_length<T>) sum.add(full);
-  if (i < end) sum.add_first(end - i, full, last);
-  return sum.total();
+  for (; i + chunk_length<T> <= n; i += chunk_length<T>) sum.add(full);
+  if (i < n) sum.add_first(n - i, full, last);
+  lanes = sum;
 }
+
+// exp for the sum of all that is not the row's maximum.
+template <class T>
+class ExpOfOthers {
+ public:
+  ExpOfOthers(const Exp<T>& exp, T max) : exp_(exp), max_(max) {}
+
+  template <class Logit>
+  SIMDSOFTMAX_INLINE Vector<T> operator()(const Logit& x) const {
+    return xsimd::select(high_part<T>(x) == max_, Vector<T>(T(0)), exp_(x));
+  }
+
+ private:
+  Exp<T> exp_;
+  Vector<T> max_;
+};
 
 }  // namespace
 }  // namespace simdsoftmax::SIMDSOFTMAX_ISA

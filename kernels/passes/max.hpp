@@ -14,24 +14,24 @@ SIMDSOFTMAX_INLINE Vector<typename Source::T> first_high_parts(const Source& x, 
   return xsimd::select(present > Vector<T>(T(0)), high_part<T>(x.first(i, n)), Vector<T>(-Limits<T>::infinity));
 }
 
-// The largest logit of [begin, end). A NaN is passed over or returned, as the ISA has it; the sum finds it in any case.
+// The largest of n logits. A NaN is passed over or returned, as the ISA has it; the sum finds it in any case.
 template <class Source>
-SIMDSOFTMAX_NOINLINE typename Source::T max_pass(const Source x, std::size_t begin, std::size_t end) {
+SIMDSOFTMAX_NOINLINE typename Source::T max_pass(const Source x, std::size_t n) {
   using T = typename Source::T;
   using V = Vector<T>;
   constexpr std::size_t w = width<T>;
   const auto logit = [&](std::size_t i) __attribute__((always_inline)) { return high_part<T>(x(i)); };
 
   V m0(-Limits<T>::infinity), m1 = m0, m2 = m0, m3 = m0;
-  std::size_t i = begin;
-  for (; i + 4 * w <= end; i += 4 * w) {
+  std::size_t i = 0;
+  for (; i + 4 * w <= n; i += 4 * w) {
     m0 = max_or_second(logit(i), m0);
     m1 = max_or_second(logit(i + w), m1);
     m2 = max_or_second(logit(i + 2 * w), m2);
     m3 = max_or_second(logit(i + 3 * w), m3);
   }
-  for (; i + w <= end; i += w) m0 = max_or_second(logit(i), m0);
-  if (i < end) m1 = max_or_second(first_high_parts(x, i, end - i), m1);
+  for (; i + w <= n; i += w) m0 = max_or_second(logit(i), m0);
+  if (i < n) m1 = max_or_second(first_high_parts(x, i, n - i), m1);
   return lane_max(max_or_second(max_or_second(m0, m1), max_or_second(m2, m3)));
 }
 

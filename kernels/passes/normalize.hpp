@@ -12,63 +12,83 @@ namespace {
 //
 // The factor is the sum of two numbers: its rounding alone would cost up to 1 ULP. Products with the lower one could be
 // subnormal, so the factor is kept 2^64 times as large and each result taken back, which is exact.
+constexpr double normalizer_lift = 0x1p64;
+
+SIMDSOFTMAX_INLINE double as_float(double v) { return static_cast<double>(static_cast<float>(v)); }
+SIMDSOFTMAX_INLINE F64 as_float(F64 v) { return low_half_f64(join_halves(v, v)); }
+SIMDSOFTMAX_INLINE double product_error(double a, double b, double product) {
+  return product_error(F64(a), F64(b), F64(product)).get(0);
+}
+
+// From the sum of the exponentials of one row (Number is double), or of as many as F64 has lanes, in f64.
+template <class T, class Number>
+struct NormalFactors {
+  Number factor;
+  Number factor_low;
+  Number smallest;  // exponential whose probability is surely a normal number
+
+  SIMDSOFTMAX_INLINE NormalFactors(Number high, Number low) {
+    constexpr bool is_float = sizeof(T) == 4;
+    constexpr double margin = 1 + (is_float ? 0x1p-22 : 0x1p-51);
+    const Number all = high + low;
+    const Number exact = Number(normalizer_lift) / all;
+    factor = exact;
+    if constexpr (is_float) factor = as_float(exact);
+    const Number product = factor * high;
+    // lift - factor * sum; for f32 the product is exact enough in f64.
+    Number remainder = Number(normalizer_lift) - product;
+    if constexpr (!is_float) remainder = remainder - product_error(factor, high, product);
+    remainder = remainder - factor * low;
+    factor_low = remainder * (exact * Number(1 / normalizer_lift));
+    smallest = Number(static_cast<double>(Limits<T>::smallest_normal)) * all * Number(margin);
+  }
+};
+
 template <class T>
 class Normalizer {
  public:
   explicit Normalizer(const SplitSum& sum) {
-    const double all = total(sum);
-    const double factor = lift / all;
-    factor_ = static_cast<T>(factor);
-    factor_low_ = static_cast<T>(remainder(sum) * (factor / lift));
-    // The smallest exponential whose probability is surely a normal number.
-    constexpr double margin = 1 + (sizeof(T) == 4 ? 0x1p-22 : 0x1p-51);
-    smallest_ = static_cast<T>(static_cast<double>(Limits<T>::smallest_normal) * all * margin);
+    const NormalFactors<T, double> factors(sum.high, sum.low);
+    factor_ = Vector<T>(static_cast<T>(factors.factor));
+    factor_low_ = Vector<T>(static_cast<T>(factors.factor_low));
+    smallest_ = Vector<T>(static_cast<T>(factors.smallest));
   }
+  // One row to a lane.
+  Normalizer(Vector<T> factor, Vector<T> factor_low, Vector<T> smallest)
+      : factor_(factor), factor_low_(factor_low), smallest_(smallest) {}
 
   SIMDSOFTMAX_INLINE Vector<T> operator()(Vector<T> e) const {
-    const Vector<T> lifted = mul_add(e, Vector<T>(factor_), e * Vector<T>(factor_low_));
-    return where_at_least(e, Vector<T>(smallest_), lifted * Vector<T>(static_cast<T>(1 / lift)));
+    const Vector<T> lifted = mul_add(e, factor_, e * factor_low_);
+    return where_at_least(e, smallest_, lifted * Vector<T>(static_cast<T>(1 / normalizer_lift)));
   }
 
  private:
-  static constexpr double lift = 0x1p64;
-
-  // lift - factor * sum. For f32 the product is exact enough in f64.
-  SIMDSOFTMAX_INLINE double remainder(const SplitSum& sum) const {
-    const double factor = static_cast<double>(factor_);
-    const double product = factor * sum.high;
-    double error = 0;
-    if constexpr (sizeof(T) == 8) error = product_error(F64(factor), F64(sum.high), F64(product)).get(0);
-    return lift - product - error - factor * sum.low;
-  }
-
-  T factor_;
-  T factor_low_;
-  T smallest_;
+  Vector<T> factor_;
+  Vector<T> factor_low_;
+  Vector<T> smallest_;
 };
 
 // Probabilities from stored exponentials. The sink may write where the source reads.
 template <class Source, class Sink>
-SIMDSOFTMAX_NOINLINE void scale_pass(const Source e, const Sink y, const SplitSum& sum, std::size_t begin,
-                                     std::size_t end) {
+SIMDSOFTMAX_NOINLINE void scale_pass(const Source e, const Sink y, const SplitSum& sum, std::size_t n) {
   using T = typename Source::T;
   const Normalizer<T> normalize(sum);
   for_each_vector<T>(
-      begin, end, [&](std::size_t i) __attribute__((always_inline)) { y(i, normalize(e(i))); },
-      [&](std::size_t i, std::size_t n) __attribute__((always_inline)) { y.first(i, n, normalize(e.first(i, n))); });
+      0, n, [&](std::size_t i) __attribute__((always_inline)) { y(i, normalize(e(i))); },
+      [&](std::size_t i, std::size_t m) __attribute__((always_inline)) { y.first(i, m, normalize(e.first(i, m))); });
 }
 
 // Probabilities from logits. The sink may write where the source reads.
 template <class Source, class Sink, class Exp>
 SIMDSOFTMAX_NOINLINE void exp_scale_pass(const Source x, const Sink y, const Exp& exp_of, const SplitSum& sum,
-                                         std::size_t begin, std::size_t end) {
+                                         std::size_t n) {
   using T = typename Source::T;
   const Exp exp = exp_of;
   const Normalizer<T> normalize(sum);
   for_each_vector<T>(
-      begin, end, [&](std::size_t i) __attribute__((always_inline)) { y(i, normalize(exp(x(i)))); },
-      [&](std::size_t i, std::size_t n)
-          __attribute__((always_inline)) { y.first(i, n, normalize(exp(x.first(i, n)))); });
+      0, n, [&](std::size_t i) __attribute__((always_inline)) { y(i, normalize(exp(x(i)))); },
+      [&](std::size_t i, std::size_t m)
+          __attribute__((always_inline)) { y.first(i, m, normalize(exp(x.first(i, m)))); });
 }
 
 }  // namespace

@@ -30,10 +30,9 @@ struct OnlineSum {
 
 enum class Walk { done, needs_another_way };
 
-// Adds [begin, end) to the state.
+// Adds n logits to the state. All calls for a segment but the last take whole chunks.
 template <class Source>
-SIMDSOFTMAX_NOINLINE Walk online_sum_pass(const Source x, OnlineSum<typename Source::T>& state, std::size_t begin,
-                                          std::size_t end) {
+SIMDSOFTMAX_NOINLINE Walk online_sum_pass(const Source x, OnlineSum<typename Source::T>& state, std::size_t n) {
   using T = typename Source::T;
   using V = Vector<T>;
   constexpr std::size_t vectors = chunk_length<T> / width<T>;
@@ -48,23 +47,23 @@ SIMDSOFTMAX_NOINLINE Walk online_sum_pass(const Source x, OnlineSum<typename Sou
     return true;
   };
 
-  std::size_t i = begin;
-  for (; i + chunk_length<T> <= end; i += chunk_length<T>) {
+  std::size_t i = 0;
+  for (; i + chunk_length<T> <= n; i += chunk_length<T>) {
     V chunk_max = high_part<T>(x(i));
     for (std::size_t v = 1; v < vectors; ++v) chunk_max = max_or_second(high_part<T>(x(i + v * width<T>)), chunk_max);
     if (!follow(chunk_max)) return Walk::needs_another_way;
     state.sum.add([&](std::size_t k) __attribute__((always_inline)) { return exp(x(i + k)); });
   }
-  if (i < end) {
+  if (i < n) {
     V chunk_max(-Limits<T>::infinity);
     for_each_vector<T>(
-        i, end, [&](std::size_t k) { chunk_max = max_or_second(high_part<T>(x(k)), chunk_max); },
-        [&](std::size_t k, std::size_t n) { chunk_max = max_or_second(first_high_parts(x, k, n), chunk_max); });
+        i, n, [&](std::size_t k) { chunk_max = max_or_second(high_part<T>(x(k)), chunk_max); },
+        [&](std::size_t k, std::size_t m) { chunk_max = max_or_second(first_high_parts(x, k, m), chunk_max); });
     if (!follow(chunk_max)) return Walk::needs_another_way;
     state.sum.add_first(
-        end - i, [&](std::size_t k) __attribute__((always_inline)) { return exp(x(i + k)); },
-        [&](std::size_t k, std::size_t n)
-            __attribute__((always_inline)) { return keep_first(exp(x.first(i + k, n)), n); });
+        n - i, [&](std::size_t k) __attribute__((always_inline)) { return exp(x(i + k)); },
+        [&](std::size_t k, std::size_t m)
+            __attribute__((always_inline)) { return keep_first(exp(x.first(i + k, m)), m); });
   }
   return Walk::done;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "simd/vector.hpp"
+#include "simd/scalar.hpp"
 
 namespace simdsoftmax::SIMDSOFTMAX_ISA {
 namespace {
@@ -23,6 +23,9 @@ SIMDSOFTMAX_INLINE void accumulate(SplitSum& sum, const SplitSum& value) {
 SIMDSOFTMAX_INLINE SplitSum scaled(const SplitSum& sum, double factor) { return {sum.high * factor, sum.low * factor}; }
 
 SIMDSOFTMAX_INLINE double total(const SplitSum& sum) { return sum.high + sum.low; }
+
+// log of the sum, with relative accuracy near 1.
+SIMDSOFTMAX_INLINE double log(const SplitSum& sum) { return scalar_log(sum.high) + sum.low / sum.high; }
 
 SIMDSOFTMAX_INLINE bool is_nan(const SplitSum& sum) { return is_nan(sum.high); }
 

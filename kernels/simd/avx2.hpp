@@ -40,6 +40,23 @@ SIMDSOFTMAX_INLINE bool any_above(F64 a, F64 b) { return _mm256_movemask_pd(_mm2
 SIMDSOFTMAX_INLINE F64 low_half_f64(F32 v) { return _mm256_cvtps_pd(_mm256_castps256_ps128(v)); }
 SIMDSOFTMAX_INLINE F64 high_half_f64(F32 v) { return _mm256_cvtps_pd(_mm256_extractf128_ps(v, 1)); }
 
+// Both converted to floats, `low` to the lower half.
+SIMDSOFTMAX_INLINE F32 join_halves(F64 low, F64 high) {
+  return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm256_cvtpd_ps(low)), _mm256_cvtpd_ps(high), 1);
+}
+
+// Lanes as integers.
+SIMDSOFTMAX_INLINE F32 add_bits(F32 a, F32 b) {
+  return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), _mm256_castps_si256(b)));
+}
+SIMDSOFTMAX_INLINE F64 add_bits(F64 a, F64 b) {
+  return _mm256_castsi256_pd(_mm256_add_epi64(_mm256_castpd_si256(a), _mm256_castpd_si256(b)));
+}
+template <int shift>
+SIMDSOFTMAX_INLINE F32 shift_left(F32 v) {
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(v), shift));
+}
+
 SIMDSOFTMAX_INLINE float lane_max(F32 v) {
   const __m128 four = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
   const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
@@ -135,6 +152,15 @@ SIMDSOFTMAX_INLINE void store_first(Half<D>* p, std::size_t n, F32 v) {
   LaneBuffer<8, Half<D>> buffer;
   store(buffer.lane, v);
   buffer.give(p, n);
+}
+
+SIMDSOFTMAX_INLINE F32 load(const Flag* p) {
+  return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+}
+SIMDSOFTMAX_INLINE F32 load_first(const Flag* p, std::size_t n, F32) {
+  LaneBuffer<8, Flag> buffer;
+  buffer.take(p, n);
+  return load(buffer.lane);
 }
 
 }  // namespace

@@ -45,6 +45,23 @@ SIMDSOFTMAX_INLINE bool any_above(F64 a, F64 b) { return _mm512_cmp_pd_mask(a, b
 SIMDSOFTMAX_INLINE F64 low_half_f64(F32 v) { return _mm512_cvtps_pd(_mm512_castps512_ps256(v)); }
 SIMDSOFTMAX_INLINE F64 high_half_f64(F32 v) { return _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1)); }
 
+// Both converted to floats, `low` to the lower half.
+SIMDSOFTMAX_INLINE F32 join_halves(F64 low, F64 high) {
+  return _mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps(low)), _mm512_cvtpd_ps(high), 1);
+}
+
+// Lanes as integers.
+SIMDSOFTMAX_INLINE F32 add_bits(F32 a, F32 b) {
+  return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(a), _mm512_castps_si512(b)));
+}
+SIMDSOFTMAX_INLINE F64 add_bits(F64 a, F64 b) {
+  return _mm512_castsi512_pd(_mm512_add_epi64(_mm512_castpd_si512(a), _mm512_castpd_si512(b)));
+}
+template <int shift>
+SIMDSOFTMAX_INLINE F32 shift_left(F32 v) {
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(v), shift));
+}
+
 SIMDSOFTMAX_INLINE float lane_max(F32 v) { return _mm512_reduce_max_ps(v); }
 SIMDSOFTMAX_INLINE double lane_max(F64 v) { return _mm512_reduce_max_pd(v); }
 
@@ -120,6 +137,13 @@ SIMDSOFTMAX_INLINE void store(Half<D>* p, F32 v) {
 template <Dtype D>
 SIMDSOFTMAX_INLINE void store_first(Half<D>* p, std::size_t n, F32 v) {
   _mm256_mask_storeu_epi16(p, first_lanes16(n), narrow(v, Half<D>{}));
+}
+
+SIMDSOFTMAX_INLINE F32 load(const Flag* p) {
+  return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+}
+SIMDSOFTMAX_INLINE F32 load_first(const Flag* p, std::size_t n, F32) {
+  return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(first_lanes16(n), p)));
 }
 
 }  // namespace

@@ -29,5 +29,10 @@ struct __attribute__((packed)) Half {
   std::uint16_t bits;
 };
 
+// A byte of a mask.
+struct Flag {
+  unsigned char byte;
+};
+
 }  // namespace
 }  // namespace simdsoftmax::SIMDSOFTMAX_ISA

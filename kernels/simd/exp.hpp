@@ -19,8 +19,22 @@ class ExpCore<double> {
       : offset_(
             static_cast<std::int64_t>(static_cast<std::uint64_t>(1023 + ExpRange<double>::headroom - anchor) << 52)) {}
 
+  static constexpr double log_factor = 0;
+
   template <class Logit>
   SIMDSOFTMAX_INLINE F64 operator()(const Logit& x) const {
+    return exp(
+        x, [](F64 power) __attribute__((always_inline)) { return power; });
+  }
+  template <class Logit>
+  SIMDSOFTMAX_INLINE F64 operator()(const Logit& x, F64 anchor_bits) const {
+    return exp(
+        x, [&](F64 power) __attribute__((always_inline)) { return add_bits(power, anchor_bits); });
+  }
+
+ private:
+  template <class Logit, class Anchored>
+  SIMDSOFTMAX_INLINE F64 exp(const Logit& x, const Anchored& anchored) const {
     const F64 hi = high_part<double>(x);
     const F64 shifted = mul_add(hi, F64(log2_e), F64(0x1.8p52));
     const F64 n = shifted - F64(0x1.8p52);
@@ -30,11 +44,10 @@ class ExpCore<double> {
     F64 p(coefficients[0]);
     for (std::size_t i = 1; i < 10; ++i) p = mul_add(p, t, F64(coefficients[i]));
     const F64 q = mul_add(t * t, p, t);
-    const F64 power = shift_add<52>(shifted, offset_);
+    const F64 power = anchored(shift_add<52>(shifted, offset_));
     return mul_add(power, q, power);
   }
 
- private:
   static constexpr double coefficients[10] = {
       0x1.ad7f05798eba3p-26, 0x1.28adcc0f2ca2ep-22, 0x1.71df262697c1dp-19, 0x1.a01999b043a9ap-16, 0x1.a01a0129b8a3cp-13,
       0x1.6c16c1844a254p-10, 0x1.1111111127e72p-7,  0x1.55555555507f4p-5,  0x1.55555555554f9p-3,  0x1.000000000000ap-1};

@@ -23,8 +23,24 @@ class ExpCore<float> {
       : offset_(static_cast<std::int32_t>(static_cast<std::uint32_t>(127 + ExpRange<float>::headroom - anchor) << 23)) {
   }
 
+  // log of what every exponential is multiplied by, beside the power of two: 1 - 1.1e-8, which the fit leaves.
+  static constexpr double log_factor = -0x1.88db4b703467cp-27;
+
   template <class Logit>
   SIMDSOFTMAX_INLINE F32 operator()(const Logit& x) const {
+    return exp(
+        x, [](F32 power) __attribute__((always_inline)) { return power; });
+  }
+  // Lanes with anchors of their own: those of anchor_bits() beside the one of the constructor.
+  template <class Logit>
+  SIMDSOFTMAX_INLINE F32 operator()(const Logit& x, F32 anchor_bits) const {
+    return exp(
+        x, [&](F32 power) __attribute__((always_inline)) { return add_bits(power, anchor_bits); });
+  }
+
+ private:
+  template <class Logit, class Anchored>
+  SIMDSOFTMAX_INLINE F32 exp(const Logit& x, const Anchored& anchored) const {
     const F32 hi = high_part<float>(x);
     const F32 shifted = mul_add(hi, F32(0x1.715476p+0f), F32(0x1.8p23f));
     const F32 n = shifted - F32(0x1.8p23f);
@@ -36,11 +52,10 @@ class ExpCore<float> {
     p = mul_add(p, t, F32(0x1.55547cp-3f));
     p = mul_add(p, t, F32(0x1.ffff92p-2f));
     const F32 q = mul_add(t * t, p, t);
-    const F32 power = shift_add<23>(shifted, offset_);
+    const F32 power = anchored(shift_add<23>(shifted, offset_));
     return mul_add(power, q, power);
   }
 
- private:
   std::int32_t offset_;
 };
 

@@ -63,7 +63,7 @@ class LogitRange {
     return max_or_second(lowest_, x);
   }
   // Outside the range `lo` would be as large as the logit itself, or NaN.
-  SIMDSOFTMAX_INLINE ScaledLogit<T> operator()(const ScaledLogit<T>& x) const {
+  SIMDSOFTMAX_INLINE SplitLogit<T> operator()(const SplitLogit<T>& x) const {
     const Vector<T> hi = (*this)(x.hi);
     return {hi, xsimd::select(hi == x.hi, x.lo, Vector<T>(T(0)))};
   }
@@ -80,7 +80,7 @@ SIMDSOFTMAX_INLINE Vector<T> add_low_part(Vector<T> t, Vector<T>) {
   return t;
 }
 template <class T>
-SIMDSOFTMAX_INLINE Vector<T> add_low_part(Vector<T> t, const ScaledLogit<T>& x) {
+SIMDSOFTMAX_INLINE Vector<T> add_low_part(Vector<T> t, const SplitLogit<T>& x) {
   return t + x.lo;
 }
 

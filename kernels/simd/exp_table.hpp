@@ -25,8 +25,24 @@ class ExpCore<float> {
       : table_(table8(power_bits, static_cast<std::int32_t>(
                                       static_cast<std::uint32_t>(ExpRange<float>::headroom - anchor) << 23))) {}
 
+  // log of what every exponential is multiplied by, beside the power of two: C, and 1 + 1.8e-8 that the fit leaves.
+  static constexpr double log_factor = 0x1.5863536def917p-4;
+
   template <class Logit>
   SIMDSOFTMAX_INLINE F32 operator()(const Logit& x) const {
+    return exp(
+        x, [](F32 power) __attribute__((always_inline)) { return power; });
+  }
+  // Lanes with anchors of their own: those of anchor_bits() beside the one of the constructor.
+  template <class Logit>
+  SIMDSOFTMAX_INLINE F32 operator()(const Logit& x, F32 anchor_bits) const {
+    return exp(
+        x, [&](F32 power) __attribute__((always_inline)) { return add_bits(power, anchor_bits); });
+  }
+
+ private:
+  template <class Logit, class Anchored>
+  SIMDSOFTMAX_INLINE F32 exp(const Logit& x, const Anchored& anchored) const {
     const F32 hi = high_part<float>(x);
     // Adding 1.5 * 2^23 leaves 8 n as an integer in the low bits.
     const F32 shifted = mul_add(hi, F32(0x1.715476p+3f), F32(0x1.8p23f));
@@ -36,12 +52,11 @@ class ExpCore<float> {
     t = add_low_part<float>(t, x);
     // The low three bits of 8 n are j, the others floor(n): shifted by 20 the latter meet the exponent, and the former
     // are taken back by the table.
-    const F32 power = lookup_scaled<20>(table_, shifted);
+    const F32 power = anchored(lookup_scaled<20>(table_, shifted));
     const F32 q = mul_add(t * t, mul_add(t, F32(0x1.556e6cp-3f), F32(0x1.000a74p-1f)), t);
     return mul_add(power, q, power);
   }
 
- private:
   // The bits of C 2^(j/8), less j << 20.
   static constexpr std::int32_t power_bits[8] = {0x3f8b3a3e,
                                                  0x3f97d424 - 0x100000,

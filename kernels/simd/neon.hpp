@@ -45,6 +45,21 @@ SIMDSOFTMAX_INLINE bool any_above(F64 a, F64 b) { return vmaxvq_u32(vreinterpret
 SIMDSOFTMAX_INLINE F64 low_half_f64(F32 v) { return vcvt_f64_f32(vget_low_f32(v)); }
 SIMDSOFTMAX_INLINE F64 high_half_f64(F32 v) { return vcvt_high_f64_f32(v); }
 
+// Both converted to floats, `low` to the lower half.
+SIMDSOFTMAX_INLINE F32 join_halves(F64 low, F64 high) { return vcvt_high_f32_f64(vcvt_f32_f64(low), high); }
+
+// Lanes as integers.
+SIMDSOFTMAX_INLINE F32 add_bits(F32 a, F32 b) {
+  return vreinterpretq_f32_u32(vaddq_u32(vreinterpretq_u32_f32(a), vreinterpretq_u32_f32(b)));
+}
+SIMDSOFTMAX_INLINE F64 add_bits(F64 a, F64 b) {
+  return vreinterpretq_f64_u64(vaddq_u64(vreinterpretq_u64_f64(a), vreinterpretq_u64_f64(b)));
+}
+template <int shift>
+SIMDSOFTMAX_INLINE F32 shift_left(F32 v) {
+  return vreinterpretq_f32_u32(vshlq_n_u32(vreinterpretq_u32_f32(v), shift));
+}
+
 SIMDSOFTMAX_INLINE float lane_max(F32 v) { return vmaxvq_f32(v); }
 SIMDSOFTMAX_INLINE double lane_max(F64 v) { return vmaxvq_f64(v); }
 
@@ -116,6 +131,17 @@ SIMDSOFTMAX_INLINE void store_first(Half<D>* p, std::size_t n, F32 v) {
   LaneBuffer<4, Half<D>> buffer;
   store(buffer.lane, v);
   buffer.give(p, n);
+}
+
+SIMDSOFTMAX_INLINE F32 load(const Flag* p) {
+  std::uint32_t bytes;
+  __builtin_memcpy(&bytes, p, sizeof bytes);
+  return vcvtq_f32_u32(vmovl_u16(vget_low_u16(vmovl_u8(vcreate_u8(bytes)))));
+}
+SIMDSOFTMAX_INLINE F32 load_first(const Flag* p, std::size_t n, F32) {
+  LaneBuffer<4, Flag> buffer;
+  buffer.take(p, n);
+  return load(buffer.lane);
 }
 
 }  // namespace

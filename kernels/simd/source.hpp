@@ -10,10 +10,10 @@
 namespace simdsoftmax::SIMDSOFTMAX_ISA {
 namespace {
 
-// A logit as the unevaluated sum hi + lo. `lo` is what the multiplication by theta rounded away: without it the
-// rounding of the product alone would cost |theta x| / 2 ULP of the exponential.
+// A logit as the unevaluated sum hi + lo. `lo` is what a multiplication by theta, or the addition of a bias, rounded
+// away: without it the rounding of a product alone would cost |theta x| / 2 ULP of the exponential.
 template <class T>
-struct ScaledLogit {
+struct SplitLogit {
   Vector<T> hi;
   Vector<T> lo;
 };
@@ -23,41 +23,17 @@ SIMDSOFTMAX_INLINE Vector<T> high_part(Vector<T> x) {
   return x;
 }
 template <class T>
-SIMDSOFTMAX_INLINE Vector<T> high_part(const ScaledLogit<T>& x) {
+SIMDSOFTMAX_INLINE Vector<T> high_part(const SplitLogit<T>& x) {
   return x.hi;
 }
-
-// theta times the logits, theta as the sum of two numbers of the compute type, less a shift near which the difference
-// is exact.
-template <class In>
-struct ScaledSource {
-  using T = Compute<In>;
-  const In* x;
-  T theta;
-  T theta_low;
-  T shift = 0;
-
-  ScaledSource(const In* logits, double factor)
-      : x(logits), theta(static_cast<T>(factor)), theta_low(static_cast<T>(factor - static_cast<double>(theta))) {}
-
-  SIMDSOFTMAX_INLINE ScaledLogit<T> operator()(std::size_t i) const { return scaled(load(x + i)); }
-  SIMDSOFTMAX_INLINE ScaledLogit<T> first(std::size_t i, std::size_t n) const {
-    return scaled(load_first(x + i, n, Vector<T>(T(0))));
-  }
-
-  ScaledSource shifted(T by) const {
-    ScaledSource source = *this;
-    source.shift = by;
-    return source;
-  }
-
- private:
-  SIMDSOFTMAX_INLINE ScaledLogit<T> scaled(Vector<T> v) const {
-    const Vector<T> product = v * Vector<T>(theta);
-    const Vector<T> error = product_error(v, Vector<T>(theta), product);
-    return {product - Vector<T>(shift), mul_add(v, Vector<T>(theta_low), error)};
-  }
-};
+template <class T>
+SIMDSOFTMAX_INLINE Vector<T> low_part(Vector<T>) {
+  return Vector<T>(T(0));
+}
+template <class T>
+SIMDSOFTMAX_INLINE Vector<T> low_part(const SplitLogit<T>& x) {
+  return x.lo;
+}
 
 // The logits as they are.
 template <class In>
@@ -65,14 +41,23 @@ struct PlainSource {
   using T = Compute<In>;
   const In* x;
 
-  explicit PlainSource(const In* logits, double = 1.0) : x(logits) {}
-
   SIMDSOFTMAX_INLINE Vector<T> operator()(std::size_t i) const { return load(x + i); }
   SIMDSOFTMAX_INLINE Vector<T> first(std::size_t i, std::size_t n) const {
     return load_first(x + i, n, Vector<T>(T(0)));
   }
+};
 
-  ScaledSource<In> shifted(T by) const { return ScaledSource<In>(x, 1.0).shifted(by); }
+// Logits that pre-operations have made.
+template <class Type>
+struct PairSource {
+  using T = Type;
+  const T* hi;
+  const T* lo;
+
+  SIMDSOFTMAX_INLINE SplitLogit<T> operator()(std::size_t i) const { return {load(hi + i), load(lo + i)}; }
+  SIMDSOFTMAX_INLINE SplitLogit<T> first(std::size_t i, std::size_t n) const {
+    return {load_first(hi + i, n, Vector<T>(T(0))), load_first(lo + i, n, Vector<T>(T(0)))};
+  }
 };
 
 // Results, converted to the output's type.
@@ -80,6 +65,8 @@ template <class Out>
 struct Sink {
   using T = Compute<Out>;
   Out* y;
+
+  Sink from(std::size_t i) const { return {y + i}; }
 
   SIMDSOFTMAX_INLINE void operator()(std::size_t i, Vector<T> v) const { store(y + i, v); }
   SIMDSOFTMAX_INLINE void first(std::size_t i, std::size_t n, Vector<T> v) const { store_first(y + i, n, v); }
@@ -89,6 +76,8 @@ struct Sink {
 template <class Type>
 struct NoSink {
   using T = Type;
+
+  NoSink from(std::size_t) const { return {}; }
 
   SIMDSOFTMAX_INLINE void operator()(std::size_t, Vector<T>) const {}
   SIMDSOFTMAX_INLINE void first(std::size_t, std::size_t, Vector<T>) const {}

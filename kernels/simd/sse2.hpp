@@ -37,6 +37,21 @@ SIMDSOFTMAX_INLINE bool any_above(F64 a, F64 b) { return _mm_movemask_pd(_mm_cmp
 SIMDSOFTMAX_INLINE F64 low_half_f64(F32 v) { return _mm_cvtps_pd(v); }
 SIMDSOFTMAX_INLINE F64 high_half_f64(F32 v) { return _mm_cvtps_pd(_mm_movehl_ps(v, v)); }
 
+// Both converted to floats, `low` to the lower half.
+SIMDSOFTMAX_INLINE F32 join_halves(F64 low, F64 high) { return _mm_movelh_ps(_mm_cvtpd_ps(low), _mm_cvtpd_ps(high)); }
+
+// Lanes as integers.
+SIMDSOFTMAX_INLINE F32 add_bits(F32 a, F32 b) {
+  return _mm_castsi128_ps(_mm_add_epi32(_mm_castps_si128(a), _mm_castps_si128(b)));
+}
+SIMDSOFTMAX_INLINE F64 add_bits(F64 a, F64 b) {
+  return _mm_castsi128_pd(_mm_add_epi64(_mm_castpd_si128(a), _mm_castpd_si128(b)));
+}
+template <int shift>
+SIMDSOFTMAX_INLINE F32 shift_left(F32 v) {
+  return _mm_castsi128_ps(_mm_slli_epi32(_mm_castps_si128(v), shift));
+}
+
 SIMDSOFTMAX_INLINE float lane_max(F32 v) {
   const __m128 two = _mm_max_ps(v, _mm_movehl_ps(v, v));
   return _mm_cvtss_f32(_mm_max_ss(two, _mm_shuffle_ps(two, two, 1)));
@@ -100,19 +115,26 @@ SIMDSOFTMAX_INLINE float widen(Half<Dtype::bf16> half) {
   __builtin_memcpy(&value, &bits, 4);
   return value;
 }
-// Probabilities or NaN: 0 <= value <= 1, so neither overflow nor sign. Adding 0.5 aligns a result below 2^-14 to the
-// subnormals' last place, 2^-24, and rounds it there.
+// To nearest, ties to even. Adding 0.5 aligns a result below 2^-14 to the subnormals' last place, 2^-24, and rounds it
+// there; from 65520 on the nearest value is infinite.
 SIMDSOFTMAX_INLINE Half<Dtype::f16> narrow(float value, Half<Dtype::f16>) {
   std::uint32_t bits;
-  if (value != value) return {0x7E00};
-  if (value < 0x1p-14f) {
-    value += 0.5f;
-    __builtin_memcpy(&bits, &value, 4);
-    return {static_cast<std::uint16_t>(bits - 0x3F000000u)};
-  }
   __builtin_memcpy(&bits, &value, 4);
-  bits += 0xFFFu + ((bits >> 13) & 1u);
-  return {static_cast<std::uint16_t>((bits - (112u << 23)) >> 13)};
+  const std::uint32_t sign = (bits >> 16) & 0x8000u;
+  bits &= 0x7FFFFFFFu;
+  float magnitude;
+  __builtin_memcpy(&magnitude, &bits, 4);
+  std::uint32_t half;
+  if (magnitude < 0x1p-14f) {
+    magnitude += 0.5f;
+    __builtin_memcpy(&bits, &magnitude, 4);
+    half = bits - 0x3F000000u;
+  } else if (magnitude < 65520.0f) {
+    half = (bits + 0xFFFu + ((bits >> 13) & 1u) - (112u << 23)) >> 13;
+  } else {
+    half = magnitude == magnitude ? 0x7C00u : 0x7E00u;
+  }
+  return {static_cast<std::uint16_t>(sign | half)};
 }
 SIMDSOFTMAX_INLINE Half<Dtype::bf16> narrow(float value, Half<Dtype::bf16>) {
   std::uint32_t bits;
@@ -140,6 +162,18 @@ SIMDSOFTMAX_INLINE F32 load(const Half<D>* p) {
 template <Dtype D>
 SIMDSOFTMAX_INLINE void store(Half<D>* p, F32 v) {
   store_first(p, 4, v);
+}
+
+SIMDSOFTMAX_INLINE F32 load(const Flag* p) {
+  std::int32_t bytes;
+  __builtin_memcpy(&bytes, p, sizeof bytes);
+  const __m128i zero = _mm_setzero_si128();
+  return _mm_cvtepi32_ps(_mm_unpacklo_epi16(_mm_unpacklo_epi8(_mm_cvtsi32_si128(bytes), zero), zero));
+}
+SIMDSOFTMAX_INLINE F32 load_first(const Flag* p, std::size_t n, F32) {
+  LaneBuffer<4, Flag> buffer;
+  buffer.take(p, n);
+  return load(buffer.lane);
 }
 
 }  // namespace

@@ -11,33 +11,37 @@ namespace {
 // and one write.
 struct Online {
   template <class Row>
-  static void walk(const Row& row) {
-    using T = typename Row::T;
-    const RowState state =
-        row.team.sum([&](std::size_t begin, std::size_t end) { return part_state(row.x, begin, end); });
+  static bool walk(Row& row, RowState& state) {
+    row.stash = nullptr;
+    state =
+        row.with_sink(row.team.sum([&](std::size_t begin, std::size_t end) { return part_state(row, begin, end); }));
     // NaN here also stands for a part that needs another way; no part with mass, for a row without any.
-    if (is_nan(state.sum) || state.anchor == nothing.anchor) return row.walk_any();
-    row.normalize_logits(Exp<T>(state.anchor), state.sum);
+    return !is_nan(state.sum) && !is_nothing(state);
   }
 
  private:
-  template <class Source>
-  static RowState part_state(const Source& x, std::size_t part_begin, std::size_t part_end) {
-    using T = typename Source::T;
+  template <class Row>
+  static RowState part_state(const Row& row, std::size_t part_begin, std::size_t part_end) {
+    using T = typename Row::T;
     OnlineSum<T> online;
     RowState state = nothing;
-    for (std::size_t begin = part_begin; begin < part_end; begin += detail::segment_length) {
-      const std::size_t end = part_end - begin < detail::segment_length ? part_end : begin + detail::segment_length;
+    const auto range = row.visible(part_begin, part_end);
+    for (std::size_t begin = range.begin; begin < range.end;) {
+      const std::size_t whole = (begin / detail::segment_length + 1) * detail::segment_length;
+      const std::size_t end = range.end < whole ? range.end : whole;
       online.sum = {};
-      if (online_sum_pass(x, online, begin, end) == Walk::needs_another_way) return not_a_sum;
+      bool walked = true;
+      row.x.each_tile(begin, end, [&](const auto& tile, std::size_t, std::size_t n) {
+        walked = walked && online_sum_pass(tile, online, n) == Walk::done;
+      });
+      if (!walked) return not_a_sum;
       const SplitSum sum = online.sum.total();
       if (is_nan(sum)) return not_a_sum;
-      if (online.max > -Limits<T>::infinity) state = merge(state, {online.anchor, sum});
+      if (online.max > -Limits<T>::infinity) state = merge(state, {online.anchor, 0.0, sum});
+      begin = end;
     }
     return state;
   }
-
-  static constexpr RowState not_a_sum = {nothing.anchor, {Limits<double>::nan, 0.0}};
 };
 
 }  // namespace

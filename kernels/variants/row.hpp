@@ -9,41 +9,73 @@
 namespace simdsoftmax::SIMDSOFTMAX_ISA {
 namespace {
 
-// Whether a row with this maximum can be anchored as it is. Every variant leaves others to Row::walk_any: no finite
-// maximum, or one too large for the reduction of exp.
+// Whether a row with this maximum can be anchored as it is; not so without a finite maximum, or with one too large for
+// the reduction of exp.
 template <class T>
 SIMDSOFTMAX_INLINE bool is_ordinary(double max) {
   return max < static_cast<double>(ExpRange<T>::giant) && max > -static_cast<double>(ExpRange<T>::giant);
 }
 
-template <class Row>
-void walk_row_any(const Row& row);
+template <class T>
+SIMDSOFTMAX_INLINE T larger(T a, T b) {
+  return b > a || b != b ? b : a;
+}
 
-// One row on its way: where logits come from and results go, and the steps that the variants share.
-template <class RowSource, class Out>
+// One row on its way: where logits come from and results go (PlainRow and PlainOutput, or StagedSource and
+// StagedOutput), and the steps that the variants share.
+template <class RowSource, class RowOutput>
 struct Row {
   using Source = RowSource;
   using T = typename Source::T;
 
   Source x;
-  Sink<Out> y;
-  T* stash;  // room for the row's exponentials, perhaps the output itself; null when there is none
-  std::size_t cols;
-  bool in_place;
-  bool empty_row_zeros;
+  RowOutput y;
+  T* stash;  // room for the row's exponentials, the one of column stash_first first; null when there is none
+  std::size_t stash_first;
+  bool logits_survive;  // the stash does not lie on top of them
   RowTeam& team;
 
-  double max() const {
-    return team.max([&](std::size_t begin, std::size_t end) { return static_cast<double>(max_pass(x, begin, end)); });
+  // The part of [begin, end) that takes part.
+  struct Range {
+    std::size_t begin;
+    std::size_t end;
+  };
+  Range visible(std::size_t begin, std::size_t end) const {
+    const Range range = {begin > x.first() ? begin : x.first(), end < x.last() ? end : x.last()};
+    return range.begin < range.end ? range : Range{end, end};
   }
 
-  // The state of the row relative to the anchor of exp; exponentials go to the sink.
+  T max_of(std::size_t part_begin, std::size_t part_end) const {
+    T max = -Limits<T>::infinity;
+    const Range range = visible(part_begin, part_end);
+    x.each_tile(range.begin, range.end,
+                [&](const auto& tile, std::size_t, std::size_t n) { max = larger(max, max_pass(tile, n)); });
+    return max;
+  }
+
+  double max() const {
+    return team.max([&](std::size_t begin, std::size_t end) { return static_cast<double>(max_of(begin, end)); });
+  }
+
+  // The state of a part relative to the anchor of exp; exponentials go to the sink, which begins at stash_first.
   template <class To, class ExpOf>
-  RowState sum(const To& e, const ExpOf& exp, std::int64_t anchor) const {
-    return team.sum([&](std::size_t part_begin, std::size_t part_end) {
-      return add_segments(anchor, part_begin, part_end,
-                          [&](std::size_t begin, std::size_t end) { return exp_sum_pass(x, e, exp, begin, end); });
+  RowState part_sum(const To& e, const ExpOf& exp, std::int64_t anchor, double shift, std::size_t part_begin,
+                    std::size_t part_end) const {
+    const Range range = visible(part_begin, part_end);
+    return add_segments(anchor, shift, range.begin, range.end, [&](std::size_t begin, std::size_t end) {
+      LaneSum<T> lanes;
+      x.each_tile(begin, end, [&](const auto& tile, std::size_t at, std::size_t n) {
+        exp_sum_pass(tile, e.from(at - stash_first), exp, n, lanes);
+      });
+      return lanes.total();
     });
+  }
+
+  // The state of the row, sink included.
+  template <class To, class ExpOf>
+  RowState sum(const To& e, const ExpOf& exp, std::int64_t anchor, double shift = 0) const {
+    return with_sink(
+        team.sum([&](std::size_t begin, std::size_t end) { return part_sum(e, exp, anchor, shift, begin, end); }));
   }
 
   // The same, exponentials going to the stash if there is one.
@@ -52,65 +84,52 @@ struct Row {
     return stash != nullptr ? sum(Sink<T>{stash}, exp, anchor) : sum(NoSink<T>{}, exp, anchor);
   }
 
-  // The last pass: from stored exponentials, or from the logits once more.
-  void normalize_stash(const SplitSum& sum) const {
-    team.each_part([&](std::size_t begin, std::size_t end) { scale_pass(PlainSource<T>(stash), y, sum, begin, end); });
+  RowState with_sink(RowState state) const {
+    if (x.has_sink() && !is_nothing(state)) accumulate(state.sum, exp_in<T>(state, x.sink()));
+    return state;
   }
-  void normalize_logits(const Exp<T>& exp, const SplitSum& sum) const {
-    team.each_part([&](std::size_t begin, std::size_t end) { exp_scale_pass(x, y, exp, sum, begin, end); });
+
+  // Results from what pass(from, to, n) makes of logits, `hidden` in columns that take no part.
+  template <class Pass>
+  void write(const Pass& pass, T hidden) const {
+    team.each_part([&](std::size_t begin, std::size_t end) {
+      const Range range = visible(begin, end);
+      x.each_tile(range.begin, range.end, [&](const auto& tile, std::size_t at, std::size_t n) {
+        pass(tile, y.sink(at), n);
+        y.flush(at, n);
+      });
+      fill_around(range, begin, end, hidden);
+    });
   }
-  void normalize(std::int64_t anchor, const SplitSum& sum) const {
-    if (stash != nullptr) {
-      normalize_stash(sum);
-    } else {
-      normalize_logits(Exp<T>(anchor), sum);
-    }
+
+  // Probabilities from the exponentials in the stash, or from the logits once more.
+  void normalize(const RowState& state) const {
+    if (stash == nullptr) return normalize_logits(state);
+    team.each_part([&](std::size_t begin, std::size_t end) {
+      const Range range = visible(begin, end);
+      const std::size_t n = range.end - range.begin;
+      if (n > 0) {
+        scale_pass(PlainSource<T>{stash + (range.begin - stash_first)}, y.sink(range.begin), state.sum, n);
+        y.flush(range.begin, n);
+      }
+      fill_around(range, begin, end, 0);
+    });
+  }
+  void normalize_logits(const RowState& state) const {
+    const Exp<T> exp(state.anchor);
+    write([&](const auto& tile, const auto& to, std::size_t n) { exp_scale_pass(tile, to, exp, state.sum, n); }, 0);
   }
 
   SIMDSOFTMAX_NOINLINE void fill(T value) const {
-    team.each_part([&](std::size_t part_begin, std::size_t part_end) {
-      for_each_vector<T>(
-          part_begin, part_end, [&](std::size_t i) { y(i, Vector<T>(value)); },
-          [&](std::size_t i, std::size_t n) { y.first(i, n, Vector<T>(value)); });
-    });
-  }
-  void fill_nan() const { fill(Limits<T>::nan); }
-
-  // Rows of one column: their probability is exactly 1, which e * (1 / e) need not be.
-  void walk_single() const {
-    const double logit = max();
-    if (logit > -Limits<double>::infinity && logit < Limits<double>::infinity) return fill(T(1));
-    walk_any();
+    team.each_part([&](std::size_t begin, std::size_t end) { y.fill(begin, end, value); });
   }
 
-  // Any row from the start, by its maximum and without the stash: rows that a variant cannot finish come here, with
-  // logits and output as they were.
-  void walk_any() const { walk_row_any(with_source(x.shifted(T(0)))); }
-
-  template <class OtherSource>
-  Row<OtherSource, Out> with_source(const OtherSource& source) const {
-    return {source, y, nullptr, cols, in_place, empty_row_zeros, team};
+ private:
+  void fill_around(const Range& range, std::size_t begin, std::size_t end, T value) const {
+    if (begin < range.begin) y.fill(begin, range.begin, value);
+    if (range.end < end) y.fill(range.end, end, value);
   }
 };
-
-template <class Row>
-SIMDSOFTMAX_NOINLINE void walk_row_any(const Row& row) {
-  using T = typename Row::T;
-  const double max = row.max();
-  if (is_nan(max) || max == Limits<double>::infinity) return row.fill_nan();
-  if (max == -Limits<double>::infinity) {
-    // Every logit is -inf, or NaN where the maximum passes over it.
-    const bool has_nan = is_nan(row.sum(NoSink<T>{}, Exp<T>(0), 0).sum);
-    return row.fill(has_nan || !row.empty_row_zeros ? Limits<T>::nan : T(0));
-  }
-  const bool ordinary = is_ordinary<T>(max);
-  const Row shifted = row.with_source(row.x.shifted(ordinary ? T(0) : static_cast<T>(max)));
-  const std::int64_t anchor = ordinary ? anchor_of(max) : 0;
-  const Exp<T> exp(anchor);
-  const SplitSum sum = shifted.sum(NoSink<T>{}, exp, anchor).sum;
-  if (is_nan(sum)) return row.fill_nan();
-  shifted.normalize_logits(exp, sum);
-}
 
 }  // namespace
 }  // namespace simdsoftmax::SIMDSOFTMAX_ISA

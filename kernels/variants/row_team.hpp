@@ -1,31 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "passes/split_sum.hpp"
+#include "passes/row_state.hpp"
 
 namespace simdsoftmax::SIMDSOFTMAX_ISA {
 namespace {
 
-using detail::RowState;
 using detail::Team;
-
-// What a part without probability mass adds.
-constexpr RowState nothing = {-(std::int64_t{1} << 40), {0.0, 0.0}};
-
-// Both states relative to the higher anchor, which is exact, and then added.
-inline RowState merge(const RowState& a, const RowState& b) {
-  const std::int64_t anchor = a.anchor > b.anchor ? a.anchor : b.anchor;
-  RowState merged = {anchor, scaled(a.sum, power_of_two(a.anchor - anchor))};
-  accumulate(merged.sum, scaled(b.sum, power_of_two(b.anchor - anchor)));
-  return merged;
-}
 
 // One row, cut into parts, as the threads of a team see it: each takes its own parts and learns the result of all.
 // Results are put together in the order of the parts, whoever computed them.
 class RowTeam {
  public:
-  RowTeam(const Team& team, std::size_t cols)
-      : team_(team), cols_(cols), part_length_(part_length(cols)), parts_((cols + part_length_ - 1) / part_length_) {
+  RowTeam(const Team& team, std::size_t cols, std::size_t part_length)
+      : team_(team), cols_(cols), part_length_(part_length), parts_((cols + part_length - 1) / part_length) {
     if (team.count > 1) {
       first_ = parts_ * static_cast<std::size_t>(team.index) / static_cast<std::size_t>(team.count);
       last_ = parts_ * static_cast<std::size_t>(team.index + 1) / static_cast<std::size_t>(team.count);
@@ -34,6 +22,7 @@ class RowTeam {
     }
   }
 
+  bool is_first() const { return team_.index == 0; }
   bool alone() const { return team_.count == 1; }
 
   // work(begin, end) for every part that is this thread's.
@@ -56,11 +45,6 @@ class RowTeam {
   }
 
  private:
-  static std::size_t part_length(std::size_t cols) {
-    constexpr std::size_t most = detail::max_parts * detail::segment_length;
-    return (cols / most + (cols % most != 0)) * detail::segment_length;
-  }
-
   std::size_t begin(std::size_t part) const {
     const std::size_t at = part * part_length_;
     return at < cols_ ? at : cols_;
@@ -90,14 +74,16 @@ class RowTeam {
   int turn_ = 0;
 };
 
-// sum(begin, end) over the segments of a part, as a state.
+// sum(begin, end) over the segments of a part, or of what is left of one, as a state.
 template <class SegmentSum>
-SIMDSOFTMAX_INLINE RowState add_segments(std::int64_t anchor, std::size_t begin, std::size_t end,
+SIMDSOFTMAX_INLINE RowState add_segments(std::int64_t anchor, double shift, std::size_t begin, std::size_t end,
                                          const SegmentSum& sum) {
-  RowState state = {anchor, {0.0, 0.0}};
-  for (std::size_t i = begin; i < end; i += detail::segment_length) {
-    const std::size_t segment_end = end - i < detail::segment_length ? end : i + detail::segment_length;
-    accumulate(state.sum, sum(i, segment_end));
+  RowState state = {anchor, shift, {0.0, 0.0}};
+  while (begin < end) {
+    const std::size_t whole = (begin / detail::segment_length + 1) * detail::segment_length;
+    const std::size_t segment_end = end < whole ? end : whole;
+    accumulate(state.sum, sum(begin, segment_end));
+    begin = segment_end;
   }
   return state;
 }

@@ -6,26 +6,28 @@
 namespace simdsoftmax::SIMDSOFTMAX_ISA {
 namespace {
 
+// A variant gives the state of a row, and leaves its exponentials in the stash or takes the stash away. False: this row
+// needs another way; logits and output are as they were.
+
 // The maximum; exponentials, summed and stored; what was stored, scaled. Without a stash nothing is stored and the last
 // pass takes the exponentials again: three_pass_recompute.
 struct ThreePass {
   template <class Row>
-  static void walk(const Row& row) {
+  static bool walk(Row& row, RowState& state) {
     using T = typename Row::T;
     const double max = row.max();
-    if (!is_ordinary<T>(max)) return row.walk_any();
+    if (!is_ordinary<T>(max)) return false;
     const std::int64_t anchor = anchor_of(max);
-    const SplitSum sum = row.stashed_sum(Exp<T>(anchor), anchor).sum;
-    if (is_nan(sum)) return row.fill_nan();
-    row.normalize(anchor, sum);
+    state = row.stashed_sum(Exp<T>(anchor), anchor);
+    return true;
   }
 };
 
 struct ThreePassRecompute {
   template <class Row>
-  static void walk(Row row) {
+  static bool walk(Row& row, RowState& state) {
     row.stash = nullptr;
-    ThreePass::walk(row);
+    return ThreePass::walk(row, state);
   }
 };
 

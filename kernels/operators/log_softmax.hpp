@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "operators/softmax.hpp"
+#include "passes/log_normalize.hpp"
+
+namespace simdsoftmax::SIMDSOFTMAX_ISA {
+namespace {
+
+// Below this ratio of the sum to its largest term there is one largest logit, and the sum of the others is what counts.
+// (A little less than 2, so that two equal logits, with the error of their exponentials, are never taken for one.)
+constexpr double one_dominates = 1.9;
+
+// What the largest logit of a row has beside its hi.
+template <class Row>
+double low_of_max(const Row& row, typename Row::T max) {
+  return row.team.max([&](std::size_t begin, std::size_t end) {
+    const auto range = row.visible(begin, end);
+    double low = -Limits<double>::infinity;
+    row.x.each_tile(range.begin, range.end, [&](const auto& tile, std::size_t, std::size_t n) {
+      low = larger(low, static_cast<double>(low_of_max_pass(tile, max, n)));
+    });
+    return low;
+  });
+}
+
+// The state of a row and its log scale. max is -inf for a row without mass, NaN for one with NaN or +inf.
+template <class Row>
+SIMDSOFTMAX_NOINLINE LogScale log_scale(const Row& row, RowState& state) {
+  using T = typename Row::T;
+  const double max = row.max();
+  const bool ordinary = is_ordinary<T>(max);
+  const std::int64_t anchor = ordinary ? anchor_of(max) : 0;
+  state = ordinary ? row.sum(NoSink<T>{}, Exp<T>(anchor), anchor) : any_state(row);
+  if (is_nan(state.sum)) return {Limits<double>::nan, 0, 0};
+  if (is_nothing(state) || max == -Limits<double>::infinity) return {-Limits<double>::infinity, 0, 0};
+
+  const double largest = exp_in<T>(state, max);
+  if (total(state.sum) < one_dominates * largest) {
+    // log(1 + others / largest), which keeps its relative accuracy where the others are few.
+    const double max_low = row.x.is_exact() ? 0 : low_of_max(row, static_cast<T>(max));
+    Row shifted = row;
+    shifted.x = row.x.shifted(static_cast<T>(state.shift));
+    const double shifted_max = max - state.shift;
+    const ExpOfOthers<T> others(Exp<T>(state.anchor), static_cast<T>(shifted_max));
+    const RowState rest = shifted.sum(NoSink<T>{}, others, state.anchor, state.shift);
+    const double ratio = total(rest.sum) / (largest * (1 + max_low));
+    return {max, max_low, log(SplitSum{1.0, ratio})};
+  }
+  return {max, 0, log(scaled(state.sum, 1 / largest))};
+}
+
+// Log-probabilities of a row with this scale.
+template <class Row>
+void write_log(const Row& row, const LogScale& scale, bool empty_row_zeros) {
+  using T = typename Row::T;
+  if (is_nan(scale.max)) return row.fill(Limits<T>::nan);
+  if (scale.max == -Limits<double>::infinity) {
+    // With a sink there is mass, though none of it is written.
+    return row.fill(empty_row_zeros || row.x.has_sink() ? -Limits<T>::infinity : Limits<T>::nan);
+  }
+  row.write([&](const auto& tile, const auto& to, std::size_t n) { log_pass(tile, to, scale, n); },
+            -Limits<T>::infinity);
+}
+
+}  // namespace
+}  // namespace simdsoftmax::SIMDSOFTMAX_ISA

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// The kernels for tasks on rows: softmax, log_softmax, logsumexp.
+
+#include "operators/log_softmax.hpp"
+#include "staging/plain_row.hpp"
+#include "staging/staged_source.hpp"
+
+namespace simdsoftmax::SIMDSOFTMAX_ISA {
+namespace {
+
+using detail::Function;
+using detail::RowsTask;
+
+template <class T>
+using StagedRow = Row<StagedSource<T>, StagedOutput<T>>;
+
+// Exponentials stay in the tile where the row fits it, else in the output where that can hold them.
+template <class T>
+StagedRow<T> staged_row(const RowsTask& task, const RowCursor& cursor, Tile<T>& tile, RowTeam& team) {
+  const StagedSource<T> x(task.logits, task.theta, task.pre_ops, task.cols, cursor, tile);
+  const StagedOutput<T> y(task.output, cursor, tile);
+  const bool in_tile = team.alone() && !x.is_in_memory() && x.last() - x.first() <= tile_length<T> &&
+                       x.first() / tile_length<T> == (x.last() - (x.last() > x.first())) / tile_length<T>;
+  T* const stash = in_tile ? tile.hi : y.memory();
+  return {x, y, stash, in_tile ? x.first() : 0, in_tile || !(task.in_place && stash != nullptr), team};
+}
+
+// logsumexp rounded once to the dtype; f32 and halves need f64 exponentials where the result is small beside its terms.
+template <class T>
+double row_logsumexp(const RowsTask& task, const RowCursor& cursor, RowTeam& team);
+
+template <class T>
+SIMDSOFTMAX_NOINLINE double logsumexp_in(const RowsTask& task, const RowCursor& cursor, RowTeam& team) {
+  Tile<T> tile;
+  StagedRow<T> row = staged_row<T>(task, cursor, tile, team);
+  row.stash = nullptr;
+  RowState state;
+  if (!ThreePass::walk(row, state)) state = any_state(row);
+  return logsumexp_of<T>(state);
+}
+
+// The exponentials of f32 rows are good for 1 ULP of logsumexp from 4 on, and for 2^-21 below: there it is taken in
+// f64.
+template <class T>
+double row_logsumexp(const RowsTask& task, const RowCursor& cursor, RowTeam& team) {
+  const double result = logsumexp_in<T>(task, cursor, team);
+  if (sizeof(T) == 4 && result < 4 && result > -4) return logsumexp_in<double>(task, cursor, team);
+  return result;
+}
+
+template <class T>
+void softmax_row(const RowsTask& task, const RowCursor& cursor, RowTeam& team, Tile<T>& tile) {
+  StagedRow<T> row = staged_row(task, cursor, tile, team);
+  RowState state;
+  // One column has exactly 1, which e * (1 / e) need not be.
+  const bool single = task.cols == 1 && !row.x.has_sink();
+  if (single || !walk(row, task.variant, state)) {
+    row.stash = nullptr;
+    state = any_state(row);
+    if (single && !is_nan(state.sum) && !is_nothing(state)) {
+      row.fill(1);
+    } else {
+      finish_any(row, state, task.empty_row_zeros);
+    }
+  } else if (is_nan(state.sum)) {
+    row.fill(Limits<T>::nan);
+  } else {
+    row.normalize(state);
+  }
+  if (task.pre_ops != nullptr && task.pre_ops->logsumexp.data != nullptr && team.is_first()) {
+    store_one(logsumexp_of<T>(state), cursor.at(task.pre_ops->logsumexp), task.pre_ops->logsumexp.dtype);
+  }
+}
+
+template <class T>
+void log_softmax_row(const RowsTask& task, const RowCursor& cursor, RowTeam& team, Tile<T>& tile) {
+  const StagedRow<T> row = staged_row(task, cursor, tile, team);
+  RowState state;
+  const LogScale scale = log_scale(row, state);
+  write_log(row, scale, task.empty_row_zeros);
+  if (task.pre_ops != nullptr && task.pre_ops->logsumexp.data != nullptr && team.is_first()) {
+    store_one(logsumexp_of<T>(state), cursor.at(task.pre_ops->logsumexp), task.pre_ops->logsumexp.dtype);
+  }
+}
+
+template <class T>
+void logsumexp_row(const RowsTask& task, const RowCursor& cursor, RowTeam& team) {
+  const double result = row_logsumexp<T>(task, cursor, team);
+  if (!team.is_first()) return;
+  store_one(result, cursor.at(task.output), task.output.dtype);
+  if (task.pre_ops != nullptr && task.pre_ops->logsumexp.data != nullptr) {
+    store_one(result, cursor.at(task.pre_ops->logsumexp), task.pre_ops->logsumexp.dtype);
+  }
+}
+
+template <class T>
+void walk_rows(const void* given, std::size_t first, std::size_t last, const Team& team) {
+  const RowsTask& task = *static_cast<const RowsTask*>(given);
+  Tile<T> tile;
+  RowTeam row_team(team, task.cols, task.part_length);
+  RowCursor cursor(task.grid, first);
+  for (std::size_t r = first; r < last; ++r, cursor.next()) {
+    switch (task.function) {
+      case Function::softmax:
+        softmax_row<T>(task, cursor, row_team, tile);
+        break;
+      case Function::log_softmax:
+        log_softmax_row<T>(task, cursor, row_team, tile);
+        break;
+      case Function::logsumexp:
+        logsumexp_row<T>(task, cursor, row_team);
+        break;
+    }
+  }
+}
+
+// Rows that a variant cannot finish.
+template <class T>
+SIMDSOFTMAX_NOINLINE void finish_alone(const RowsTask& task, const RowCursor& cursor, RowTeam& team) {
+  Tile<T> tile;
+  StagedRow<T> row = staged_row(task, cursor, tile, team);
+  row.stash = nullptr;
+  const RowState state = any_state(row);
+  if (task.cols == 1 && !is_nan(state.sum) && !is_nothing(state)) return row.fill(1);
+  finish_any(row, state, task.empty_row_zeros);
+}
+
+// Exponentials of a row whose output type cannot hold them; on the stack of the thread that walks the row.
+constexpr std::size_t scratch_length = 4096;
+
+// Softmax of dense rows as they are.
+template <class In, class Out>
+void walk_dense_rows(const void* given, std::size_t first, std::size_t last, const Team& team) {
+  using T = Compute<In>;
+  const RowsTask& task = *static_cast<const RowsTask*>(given);
+  constexpr bool stash_in_output = sizeof(Out) == sizeof(T);
+  RowTeam row_team(team, task.cols, task.part_length);
+  RowCursor cursor(task.grid, first);
+  alignas(64) T scratch[stash_in_output ? 1 : scratch_length];
+  for (std::size_t r = first; r < last; ++r, cursor.next()) {
+    const auto* const x = reinterpret_cast<const In*>(cursor.at(task.logits));
+    auto* const y = reinterpret_cast<Out*>(cursor.at(task.output));
+    T* stash = nullptr;
+    bool logits_survive = true;
+    if constexpr (stash_in_output) {
+      stash = reinterpret_cast<T*>(y);
+      logits_survive = !task.in_place;
+    } else if (row_team.alone() && task.cols <= scratch_length) {
+      stash = scratch;
+    }
+    Row<PlainRow<In>, PlainOutput<Out>> row{{x, task.cols}, {y}, stash, 0, logits_survive, row_team};
+    RowState state;
+    if (task.cols == 1 || !walk(row, task.variant, state)) {
+      finish_alone<T>(task, cursor, row_team);
+    } else if (is_nan(state.sum)) {
+      row.fill(Limits<T>::nan);
+    } else {
+      row.normalize(state);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace simdsoftmax::SIMDSOFTMAX_ISA

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "variants/anchored.hpp"
+#include "variants/online.hpp"
+#include "variants/three_pass.hpp"
+
+namespace simdsoftmax::SIMDSOFTMAX_ISA {
+namespace {
+
+using detail::Variant;
+
+// The state of a row by one of the variants.
+template <class Row>
+bool walk(Row& row, Variant variant, RowState& state) {
+  switch (variant) {
+    case Variant::three_pass_recompute:
+      return ThreePassRecompute::walk(row, state);
+    case Variant::online:
+      return Online::walk(row, state);
+    case Variant::anchored:
+      return Anchored::walk(row, state);
+    case Variant::three_pass:
+    case Variant::automatic:
+      break;
+  }
+  return ThreePass::walk(row, state);
+}
+
+// The state of a part of any row, by its own maximum: relative to that where it is huge.
+template <class Row>
+RowState any_part_state(const Row& row, std::size_t begin, std::size_t end) {
+  using T = typename Row::T;
+  const T max = row.max_of(begin, end);
+  if (max == Limits<T>::infinity) return not_a_sum;
+  // Every logit is -inf, or NaN where the maximum passes over it.
+  const bool empty = max == -Limits<T>::infinity;
+  const bool ordinary = empty || is_ordinary<T>(static_cast<double>(max));
+  const T shift = ordinary ? T(0) : max;
+  const std::int64_t anchor = empty || !ordinary ? 0 : anchor_of(max);
+  Row shifted = row;
+  shifted.x = row.x.shifted(shift);
+  const RowState state = shifted.part_sum(NoSink<T>{}, Exp<T>(anchor), anchor, static_cast<double>(shift), begin, end);
+  if (is_nan(state.sum)) return not_a_sum;
+  return empty ? nothing : state;
+}
+
+// The state of any row. A row without mass but with a sink has the sink alone.
+template <class Row>
+SIMDSOFTMAX_NOINLINE RowState any_state(const Row& row) {
+  using T = typename Row::T;
+  const RowState state =
+      row.team.sum([&](std::size_t begin, std::size_t end) { return any_part_state(row, begin, end); });
+  if (!is_nothing(state) || is_nan(state.sum) || !row.x.has_sink()) return row.with_sink(state);
+  const double sink = row.x.sink();
+  if (is_nan(sink) || sink == Limits<double>::infinity) return not_a_sum;
+  if (sink == -Limits<double>::infinity) return nothing;
+  RowState alone = {0, sink, {0.0, 0.0}};
+  accumulate(alone.sum, exp_in<T>(alone, sink));
+  return alone;
+}
+
+// Probabilities of a row with this state from its logits.
+template <class Row>
+SIMDSOFTMAX_NOINLINE void finish_any(const Row& row, const RowState& state, bool empty_row_zeros) {
+  using T = typename Row::T;
+  if (is_nan(state.sum)) return row.fill(Limits<T>::nan);
+  if (is_nothing(state)) return row.fill(empty_row_zeros ? T(0) : Limits<T>::nan);
+  Row shifted = row;
+  shifted.x = row.x.shifted(static_cast<T>(state.shift));
+  shifted.normalize_logits(state);
+}
+
+}  // namespace
+}  // namespace simdsoftmax::SIMDSOFTMAX_ISA

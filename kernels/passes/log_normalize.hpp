@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "simd/source.hpp"
+
+namespace simdsoftmax::SIMDSOFTMAX_ISA {
+namespace {
+
+// What log-probabilities of a row need: z - logsumexp(z) = (z - max) - (log_sum + max_low), the maximum being
+// max + max_low and log_sum = log(sum of exp(z - max)).
+struct LogScale {
+  double max;
+  double max_low;
+  double log_sum;
+};
+
+// No term is rounded before the last but z - max, which is exact near the maximum and else rounded once.
+template <class T>
+class LogNormalizer {
+ public:
+  explicit LogNormalizer(const LogScale& scale)
+      : max_(static_cast<T>(scale.max)),
+        log_sum_(static_cast<T>(scale.log_sum)),
+        rest_(static_cast<T>(scale.log_sum - static_cast<double>(log_sum_) + scale.max_low)) {}
+
+  template <class Logit>
+  SIMDSOFTMAX_INLINE Vector<T> operator()(const Logit& z) const {
+    const Vector<T> below = high_part<T>(z) - Vector<T>(max_);
+    const Vector<T> log = (below - Vector<T>(log_sum_)) + (low_part<T>(z) - Vector<T>(rest_));
+    // The lo of -inf may be NaN.
+    return xsimd::select(below == Vector<T>(-Limits<T>::infinity), below, log);
+  }
+
+ private:
+  T max_;
+  T log_sum_;
+  T rest_;
+};
+
+// Log-probabilities from logits. The sink may write where the source reads.
+template <class Source, class Sink>
+SIMDSOFTMAX_NOINLINE void log_pass(const Source x, const Sink y, const LogScale& scale, std::size_t n) {
+  using T = typename Source::T;
+  const LogNormalizer<T> log(scale);
+  for_each_vector<T>(
+      0, n, [&](std::size_t i) __attribute__((always_inline)) { y(i, log(x(i))); },
+      [&](std::size_t i, std::size_t m) __attribute__((always_inline)) { y.first(i, m, log(x.first(i, m))); });
+}
+
+// The largest lo among the logits whose hi is the maximum; -inf if there is none.
+template <class Source>
+SIMDSOFTMAX_NOINLINE typename Source::T low_of_max_pass(const Source x, typename Source::T max, std::size_t n) {
+  using T = typename Source::T;
+  Vector<T> low(-Limits<T>::infinity);
+  const auto look = [&](const auto& z) {
+    low = xsimd::select(high_part<T>(z) == Vector<T>(max), max_or_second(low_part<T>(z), low), low);
+  };
+  // Lanes behind the end are 0: a maximum of 0 would see them.
+  std::size_t i = 0;
+  for (; i + width<T> <= n; i += width<T>) look(x(i));
+  T result = lane_max(low);
+  alignas(64) T hi[width<T>];
+  alignas(64) T lo[width<T>];
+  if (i < n) {
+    store(hi, high_part<T>(x.first(i, n - i)));
+    store(lo, low_part<T>(x.first(i, n - i)));
+    for (std::size_t k = 0; k < n - i; ++k) {
+      if (hi[k] == max && lo[k] > result) result = lo[k];
+    }
+  }
+  return result;
+}
+
+}  // namespace
+}  // namespace simdsoftmax::SIMDSOFTMAX_ISA

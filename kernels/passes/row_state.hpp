@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "passes/split_sum.hpp"
+#include "simd/exp.hpp"
+
+namespace simdsoftmax::SIMDSOFTMAX_ISA {
+namespace {
+
+using detail::RowState;
+
+// What a part without probability mass adds.
+constexpr RowState nothing = {-(std::int64_t{1} << 40), 0.0, {0.0, 0.0}};
+// What a part with NaN or +inf adds.
+constexpr RowState not_a_sum = {nothing.anchor, 0.0, {Limits<double>::nan, 0.0}};
+
+SIMDSOFTMAX_INLINE bool is_nothing(const RowState& state) { return state.anchor == nothing.anchor; }
+
+// x - shift - anchor * ln 2: how far e^x lies above what the state is relative to.
+SIMDSOFTMAX_INLINE double distance(double x, const RowState& state) {
+  const auto anchor = static_cast<double>(state.anchor);
+  const double product = anchor * ln_2;
+  const double error = product_error(F64(anchor), F64(ln_2), F64(product)).get(0) + anchor * 0x1.abc9e3b39803fp-56;
+  return ((x - state.shift) - product) - error;
+}
+
+// Exponentials of single numbers in the units of the sum: with headroom, and the factor that those of the row carry.
+template <class T>
+double exp_in(const RowState& state, double x) {
+  return scalar_exp(distance(x, state) + ExpCore<T>::log_factor) * power_of_two(ExpRange<T>::headroom);
+}
+
+// The log of the sum of exponentials.
+template <class T>
+double logsumexp_of(const RowState& state) {
+  if (is_nan(state.sum)) return Limits<double>::nan;
+  if (is_nothing(state)) return -Limits<double>::infinity;
+  const double relative = log(state.sum) - ExpCore<T>::log_factor;
+  return state.shift + (static_cast<double>(state.anchor - ExpRange<T>::headroom) * ln_2 + relative);
+}
+
+// Relative to different shifts, the lower state is multiplied by a power of e; otherwise both are taken relative to the
+// higher anchor, which is exact.
+SIMDSOFTMAX_NOINLINE RowState merge(const RowState& a, const RowState& b) {
+  if (is_nan(a.sum) || is_nan(b.sum)) return not_a_sum;
+  if (a.shift != b.shift) {
+    if (is_nothing(a)) return b;
+    if (is_nothing(b)) return a;
+    const double above = distance(b.shift + static_cast<double>(b.anchor) * ln_2, a);
+    const RowState& high = above > 0 ? b : a;
+    const RowState& low = above > 0 ? a : b;
+    RowState merged = high;
+    accumulate(merged.sum, scaled(low.sum, scalar_exp(above > 0 ? -above : above)));
+    return merged;
+  }
+  const std::int64_t anchor = a.anchor > b.anchor ? a.anchor : b.anchor;
+  RowState merged = {anchor, a.shift, scaled(a.sum, power_of_two(a.anchor - anchor))};
+  accumulate(merged.sum, scaled(b.sum, power_of_two(b.anchor - anchor)));
+  return merged;
+}
+
+}  // namespace
+}  // namespace simdsoftmax::SIMDSOFTMAX_ISA

@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "simd/scalar.hpp"
+#include "staging/pre_ops.hpp"
+#include "staging/row_cursor.hpp"
+
+namespace simdsoftmax::SIMDSOFTMAX_ISA {
+namespace {
+
+using detail::PreOps;
+
+// The logits of one row of any dtype and stride, with pre-operations. Passes see them tile by tile; where memory
+// already holds what they need, they see memory.
+template <class Type>
+class StagedSource {
+ public:
+  using T = Type;
+
+  StagedSource(const Operand& logits, double theta, const PreOps* pre_ops, std::size_t cols, const RowCursor& row,
+               Tile<T>& tile)
+      : data_(row.at(logits)),
+        dtype_(logits.dtype),
+        stride_(logits.axis_stride),
+        theta_(theta),
+        last_(cols),
+        tile_(&tile) {
+    in_memory_ = theta == 1.0 && pre_ops == nullptr && stride_ == static_cast<std::ptrdiff_t>(sizeof(T)) &&
+                 dtype_ == (sizeof(T) == 4 ? Dtype::f32 : Dtype::f64);
+    tile.forget();
+    if (pre_ops != nullptr) read(*pre_ops, row);
+  }
+
+  // The columns that take part lie in [first, last); those before `first` but in its chunk are -inf.
+  std::size_t first() const { return first_ - first_ % 64; }
+  std::size_t last() const { return last_; }
+
+  // Whether logits are single numbers; whether memory holds them as they are.
+  bool is_exact() const { return theta_ == 1.0 && softcap_ == 0 && bias_ == nullptr; }
+  bool is_in_memory() const { return in_memory_; }
+
+  bool has_sink() const { return has_sink_; }
+  double sink() const { return sink_; }
+
+  StagedSource shifted(T by) const {
+    StagedSource source = *this;
+    source.shift_ = by;
+    source.in_memory_ = in_memory_ && by == 0;
+    return source;
+  }
+
+  // body(source, at, n) for the logits of [begin, end) in pieces: those from column `at` on are source(0) and so on.
+  template <class Body>
+  SIMDSOFTMAX_INLINE void each_tile(std::size_t begin, std::size_t end, const Body& body) const {
+    if (in_memory_) {
+      if (begin < end) body(PlainSource<T>{reinterpret_cast<const T*>(data_) + begin}, begin, end - begin);
+      return;
+    }
+    while (begin < end) {
+      const std::size_t tile_end = (begin / tile_length<T> + 1) * tile_length<T>;
+      const std::size_t stop = tile_end < end ? tile_end : end;
+      stage(begin, stop);
+      if (tile_->has_lo) {
+        body(PairSource<T>{tile_->hi, tile_->lo}, begin, stop - begin);
+      } else {
+        body(PlainSource<T>{tile_->hi}, begin, stop - begin);
+      }
+      begin = stop;
+    }
+  }
+
+  // The logit of one column, in f64.
+  double one(std::size_t column) const {
+    tile_->forget();
+    stage(column, column + 1);
+    double value = static_cast<double>(tile_->hi[0]);
+    if (tile_->has_lo && value > -Limits<double>::infinity) value += static_cast<double>(tile_->lo[0]);
+    tile_->forget();
+    return value;
+  }
+
+ private:
+  // 2^(-max_bias (h + 1) / n) and so on: see types.h.
+  static double slope_of(const PreOps& pre_ops, std::int64_t head) {
+    std::int64_t n = 1;
+    while (2 * n <= static_cast<std::int64_t>(pre_ops.heads)) n *= 2;
+    const double exponent = head < n ? static_cast<double>(head + 1) / static_cast<double>(n)
+                                     : static_cast<double>(2 * (head - n) + 1) / static_cast<double>(2 * n);
+    return scalar_exp(-pre_ops.max_bias * exponent * ln_2);
+  }
+
+  static std::int64_t clamped(std::int64_t value, std::size_t most) {
+    return value < 0 ? 0 : value < static_cast<std::int64_t>(most) ? value : static_cast<std::int64_t>(most);
+  }
+
+  void read(const PreOps& pre_ops, const RowCursor& row) {
+    const std::size_t cols = last_;
+    softcap_ = pre_ops.softcap;
+    if (pre_ops.causal || pre_ops.window != 0) {
+      // |query| is at most the elements of a tensor, so only the offset can overflow.
+      std::int64_t position;
+      if (__builtin_add_overflow(row.at(pre_ops.query), pre_ops.query_offset, &position)) {
+        position = std::int64_t{1} << 62;
+      }
+      if (pre_ops.causal && position < static_cast<std::int64_t>(cols)) {
+        last_ = static_cast<std::size_t>(clamped(position + 1, cols));
+      }
+      std::int64_t before;
+      if (pre_ops.window != 0 && !__builtin_sub_overflow(position, pre_ops.window, &before)) {
+        first_ = before < 0 ? 0 : static_cast<std::size_t>(clamped(before, cols - 1)) + 1;
+      }
+    }
+    if (pre_ops.lengths.data != nullptr) {
+      std::int64_t length;
+      std::int32_t narrow_length;
+      if (pre_ops.lengths.dtype == Dtype::i64) {
+        __builtin_memcpy(&length, row.at(pre_ops.lengths), sizeof length);
+      } else {
+        __builtin_memcpy(&narrow_length, row.at(pre_ops.lengths), sizeof narrow_length);
+        length = narrow_length;
+      }
+      last_ = static_cast<std::size_t>(clamped(length, last_));
+    }
+    if (first_ > last_) first_ = last_;
+    if (pre_ops.bias.data != nullptr) {
+      bias_ = row.at(pre_ops.bias);
+      bias_dtype_ = pre_ops.bias.dtype;
+      bias_stride_ = pre_ops.bias.axis_stride;
+      if (pre_ops.max_bias != 0) slope_ = slope_of(pre_ops, row.at(pre_ops.head));
+    }
+    if (pre_ops.mask.data != nullptr) {
+      mask_ = row.at(pre_ops.mask);
+      mask_stride_ = pre_ops.mask.axis_stride;
+      mask_drops_ = pre_ops.mask_drops;
+    }
+    if (pre_ops.sinks.data != nullptr) {
+      has_sink_ = true;
+      sink_ = load_one(row.at(pre_ops.sinks), pre_ops.sinks.dtype);
+    }
+  }
+
+  SIMDSOFTMAX_NOINLINE void stage(std::size_t begin, std::size_t end) const {
+    Tile<T>& tile = *tile_;
+    if (tile.begin == begin && tile.end == end && tile.shift == shift_) return;
+    tile.has_lo = false;
+    const std::size_t hidden = begin < first_ ? first_ - begin : 0;
+    const std::size_t n = end - begin;
+    load_masked(begin, n, hidden);
+    tile.begin = begin;
+    tile.end = end;
+    tile.shift = shift_;
+  }
+
+  // The first `hidden` of the n columns are not read.
+  SIMDSOFTMAX_INLINE void load_masked(std::size_t begin, std::size_t n, std::size_t hidden) const {
+    Tile<T>& tile = *tile_;
+    const std::size_t from = begin + hidden;
+    const std::size_t count = n - hidden;
+    const auto offset = static_cast<std::ptrdiff_t>(from);
+    load_run(data_ + offset * stride_, dtype_, stride_, count, tile.hi);
+    if (theta_ != 1.0) scale_tile(tile, count, theta_);
+    if (softcap_ != 0) soft_cap_tile(tile, count, softcap_);
+    if (bias_ != nullptr || mask_ != nullptr) add_operands(offset, count);
+    if (shift_ != 0) shift_tile(tile, count, shift_);
+    if (hidden == 0) return;
+    // At most the columns of a chunk: the rest moves up behind them.
+    __builtin_memmove(tile.hi + hidden, tile.hi, count * sizeof(T));
+    if (tile.has_lo) __builtin_memmove(tile.lo + hidden, tile.lo, count * sizeof(T));
+    for (std::size_t i = 0; i < hidden; ++i) {
+      tile.hi[i] = -Limits<T>::infinity;
+      if (tile.has_lo) tile.lo[i] = 0;
+    }
+  }
+
+  SIMDSOFTMAX_INLINE void add_operands(std::ptrdiff_t offset, std::size_t n) const {
+    constexpr std::size_t piece = 512;
+    alignas(64) T operand[piece];
+    for (std::size_t i = 0; i < n; i += piece) {
+      const std::size_t m = n - i < piece ? n - i : piece;
+      const std::ptrdiff_t column = offset + static_cast<std::ptrdiff_t>(i);
+      if (bias_ != nullptr) {
+        load_run(bias_ + column * bias_stride_, bias_dtype_, bias_stride_, m, operand);
+        add_bias(*tile_, i, m, operand, slope_);
+      }
+      if (mask_ != nullptr) {
+        load_run(mask_ + column * mask_stride_, Dtype::boolean, mask_stride_, m, operand);
+        apply_mask(*tile_, i, m, operand, mask_drops_);
+      }
+    }
+  }
+
+  const char* data_;
+  Dtype dtype_;
+  bool in_memory_;
+  bool has_sink_ = false;
+  bool mask_drops_ = false;
+  std::ptrdiff_t stride_;
+  double theta_;
+  double softcap_ = 0;
+  double slope_ = 1;
+  double sink_ = 0;
+  T shift_ = 0;
+  std::size_t first_ = 0;
+  std::size_t last_;
+  const char* bias_ = nullptr;
+  Dtype bias_dtype_ = Dtype::f32;
+  std::ptrdiff_t bias_stride_ = 0;
+  const char* mask_ = nullptr;
+  std::ptrdiff_t mask_stride_ = 0;
+  Tile<T>* tile_;
+};
+
+// Where the results of a row go, any dtype and stride: straight to memory, or through the tile.
+template <class Type>
+class StagedOutput {
+ public:
+  using T = Type;
+
+  StagedOutput(const Operand& output, const RowCursor& row, Tile<T>& tile)
+      : data_(row.at(output)), dtype_(output.dtype), stride_(output.axis_stride), tile_(&tile) {
+    in_memory_ =
+        stride_ == static_cast<std::ptrdiff_t>(sizeof(T)) && dtype_ == (sizeof(T) == 4 ? Dtype::f32 : Dtype::f64);
+  }
+
+  // Null unless the output can hold the compute type.
+  T* memory() const { return in_memory_ ? reinterpret_cast<T*>(data_) : nullptr; }
+
+  // Results from column `at` on go to sink(at), and are done with flush(at, n).
+  Sink<T> sink(std::size_t at) const { return {in_memory_ ? reinterpret_cast<T*>(data_) + at : tile_->hi}; }
+  void flush(std::size_t at, std::size_t n) const {
+    if (in_memory_) return;
+    tile_->forget();
+    store_run(tile_->hi, data_ + static_cast<std::ptrdiff_t>(at) * stride_, dtype_, stride_, n);
+  }
+
+  SIMDSOFTMAX_NOINLINE void fill(std::size_t begin, std::size_t end, T value) const {
+    for (std::size_t at = begin; at < end; at += tile_length<T>) {
+      const std::size_t n = end - at < tile_length<T> ? end - at : tile_length<T>;
+      const Sink<T> to = sink(at);
+      for_each_vector<T>(
+          0, n, [&](std::size_t i) { to(i, Vector<T>(value)); },
+          [&](std::size_t i, std::size_t m) { to.first(i, m, Vector<T>(value)); });
+      flush(at, n);
+    }
+  }
+
+ private:
+  char* data_;
+  Dtype dtype_;
+  bool in_memory_;
+  std::ptrdiff_t stride_;
+  Tile<T>* tile_;
+};
+
+}  // namespace
+}  // namespace simdsoftmax::SIMDSOFTMAX_ISA
