@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# The shared library exports the functions in exports.txt, which are those that the header declares.
+# The shared library exports the functions in exports.txt, which are those that the headers declare.
 cmake_minimum_required(VERSION 3.21)
 
 function(expect_list what)
@@ -17,7 +17,12 @@ string(REGEX REPLACE " [^\n]*\n" ";" exported "${symbols}")
 list(REMOVE_ITEM exported "")
 expect_list("the library exports" ${exported})
 
-file(READ ${HEADER} header)
-string(REGEX MATCHALL "SIMDSOFTMAX_API [^;(]*simdsoftmax_[a-z0-9_]+\\(" declarations "${header}")
-list(TRANSFORM declarations REPLACE "^.*[ *\n]([a-z0-9_]+)\\($" "\\1")
-expect_list("the header declares" ${declarations})
+file(GLOB headers ${HEADERS}/*.h)
+set(declared)
+foreach(header IN LISTS headers)
+  file(READ ${header} text)
+  string(REGEX MATCHALL "SIMDSOFTMAX_API [^;(]*simdsoftmax_[a-z0-9_]+\\(" declarations "${text}")
+  list(TRANSFORM declarations REPLACE "^.*[ *\n]([a-z0-9_]+)\\($" "\\1")
+  list(APPEND declared ${declarations})
+endforeach()
+expect_list("the headers declare" ${declared})
