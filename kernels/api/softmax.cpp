@@ -22,7 +22,7 @@ bool lies_across(const RowsTask& task) {
   constexpr std::size_t least_inner = 8;
   constexpr std::size_t most_cols = columns_tile_bytes / 64;
   const int inner = task.grid.rank - 1;
-  return task.function != Function::logsumexp && task.pre_ops == nullptr && task.theta == 1.0 && task.cols > 1 &&
+  return task.function == Function::softmax && task.pre_ops == nullptr && task.theta == 1.0 && task.cols > 1 &&
          task.cols <= most_cols && inner >= 0 && task.grid.dims[inner] >= least_inner &&
          is_dense(task.logits.row_strides[inner], task.logits.dtype) &&
          is_dense(task.output.row_strides[inner], task.output.dtype);
