@@ -185,13 +185,13 @@ TEST(Misuse, LongerOptionsMustEndInZeros) {
 
 TEST(StatusText, IsASentenceOfItsOwnForEveryStatus) {
   std::set<std::string> texts;
-  for (simdsoftmax_status status = SIMDSOFTMAX_OK; status <= SIMDSOFTMAX_OUT_OF_RANGE; ++status) {
+  for (simdsoftmax_status status = SIMDSOFTMAX_OK; status <= SIMDSOFTMAX_BAD_STATE; ++status) {
     const char* const text = simdsoftmax_status_text(status);
     ASSERT_NE(text, nullptr);
     EXPECT_GT(std::strlen(text), 1U);
     EXPECT_TRUE(texts.insert(text).second) << text;
   }
-  for (const simdsoftmax_status status : {-1, SIMDSOFTMAX_OUT_OF_RANGE + 1, INT32_MIN, INT32_MAX}) {
+  for (const simdsoftmax_status status : {-1, SIMDSOFTMAX_BAD_STATE + 1, INT32_MIN, INT32_MAX}) {
     ASSERT_NE(simdsoftmax_status_text(status), nullptr);
     EXPECT_EQ(texts.count(simdsoftmax_status_text(status)), 0U);
   }
