@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+// Pure functions below the C ABI: conversions of single elements, the grid of rows, blocks of columns.
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+#include "api/dtypes.hpp"
+#include "api/tensors.hpp"
+#include "formats.hpp"
+#include "plan/plan.hpp"
+
+namespace softmax_test {
+namespace {
+
+namespace detail = simdsoftmax::detail;
+
+TEST(Elements, EveryHalfIsReadAndWrittenBack) {
+  for (const simdsoftmax_dtype dtype : {SIMDSOFTMAX_F16, SIMDSOFTMAX_BF16}) {
+    const Format& format = format_of(dtype);
+    const auto of_library = static_cast<detail::Dtype>(dtype);
+    for (std::uint32_t bits = 0; bits < 65536; ++bits) {
+      const auto word = static_cast<std::uint16_t>(bits);
+      char memory[2];
+      std::memcpy(memory, &word, 2);
+      const double expected = load(format, memory);
+      const double found = detail::load_real(memory, of_library);
+      ASSERT_TRUE(std::memcmp(&found, &expected, 8) == 0 || (std::isnan(found) && std::isnan(expected))) << bits;
+      char back[2];
+      detail::store_real(expected, back, of_library);
+      if (std::isnan(expected)) {
+        ASSERT_TRUE(std::isnan(load(format, back))) << bits;
+      } else {
+        ASSERT_EQ(std::memcmp(back, memory, 2), 0) << bits;
+      }
+    }
+  }
+}
+
+// Neighbours of a half, and what lies between them: the middle goes to the even one.
+TEST(Elements, RoundToNearestEven) {
+  for (const simdsoftmax_dtype dtype : {SIMDSOFTMAX_F16, SIMDSOFTMAX_BF16}) {
+    const Format& format = format_of(dtype);
+    const auto of_library = static_cast<detail::Dtype>(dtype);
+    const auto stored = [&](double value) {
+      std::uint16_t word;
+      detail::store_real(value, reinterpret_cast<char*>(&word), of_library);
+      return word;
+    };
+    const auto value_of = [&](std::uint32_t bits) {
+      const auto word = static_cast<std::uint16_t>(bits);
+      return load(format, &word);
+    };
+    const auto infinity = static_cast<std::uint32_t>(stored(HUGE_VAL));
+    for (std::uint32_t bits = 0; bits < infinity; ++bits) {
+      const double low = value_of(bits);
+      const double high = bits + 1 < infinity ? value_of(bits + 1) : std::ldexp(1.0, format.max_exponent + 1);
+      const double middle = low + (high - low) / 2;
+      ASSERT_EQ(stored(middle), bits % 2 == 0 ? bits : bits + 1) << bits;
+      ASSERT_EQ(stored(std::nextafter(middle, 0.0)), bits);
+      ASSERT_EQ(stored(std::nextafter(middle, HUGE_VAL)), bits + 1);
+      ASSERT_EQ(stored(-middle), stored(middle) | 0x8000U);
+    }
+    EXPECT_EQ(stored(1e300), infinity);
+    EXPECT_EQ(stored(-1e300), infinity | 0x8000U);
+    EXPECT_EQ(stored(1e-300), 0U);
+    EXPECT_EQ(stored(-1e-320), 0x8000U);
+  }
+}
+
+// The grid of a tensor and, if given, of another with its own strides.
+detail::Tensors grid_of(const std::vector<std::size_t>& shape, std::int32_t axis,
+                        const std::vector<std::ptrdiff_t>& first, const std::vector<std::ptrdiff_t>& second = {},
+                        int position = -1) {
+  static float memory[1];
+  const auto rank = static_cast<std::int32_t>(shape.size());
+  const auto strides = [](const std::vector<std::ptrdiff_t>& given) { return given.empty() ? nullptr : given.data(); };
+  const simdsoftmax_tensor a = {memory, SIMDSOFTMAX_F32, rank, shape.data(), strides(first)};
+  const simdsoftmax_tensor b = {memory, SIMDSOFTMAX_F32, rank, shape.data(), strides(second)};
+  detail::Tensors tensors;
+  tensors.add(&a, detail::Fit::same, detail::Access::input);
+  tensors.add(&b, detail::Fit::same, detail::Access::input);
+  if (position >= 0) tensors.use_position(position);
+  EXPECT_EQ(tensors.read_ranks(axis), SIMDSOFTMAX_OK);
+  EXPECT_EQ(tensors.match_shapes(), SIMDSOFTMAX_OK);
+  EXPECT_EQ(tensors.lay_out(), SIMDSOFTMAX_OK);
+  tensors.make_grid();
+  return tensors;
+}
+
+std::vector<std::size_t> dims_of(const detail::Tensors& tensors) {
+  const detail::RowGrid& grid = tensors.grid();
+  return {grid.dims, grid.dims + grid.rank};
+}
+
+std::vector<std::ptrdiff_t> row_strides_of(const detail::Tensors& tensors, int argument) {
+  const detail::Operand operand = tensors.operand(argument);
+  return {operand.row_strides, operand.row_strides + tensors.grid().rank};
+}
+
+using Dims = std::vector<std::size_t>;
+using Strides = std::vector<std::ptrdiff_t>;
+
+TEST(Grid, DenseDimensionsAreOneRun) {
+  const detail::Tensors last = grid_of({2, 3, 4, 5}, 3, {});
+  EXPECT_EQ(dims_of(last), (Dims{24}));
+  EXPECT_EQ(row_strides_of(last, 0), (Strides{20}));
+  EXPECT_EQ(last.operand(0).axis_stride, 4);
+  EXPECT_EQ(last.rows(), 24U);
+
+  const detail::Tensors inner = grid_of({2, 3, 4, 5}, 1, {});
+  EXPECT_EQ(dims_of(inner), (Dims{2, 20}));
+  EXPECT_EQ(row_strides_of(inner, 0), (Strides{240, 4}));
+  EXPECT_EQ(inner.operand(0).axis_stride, 80);
+
+  const detail::Tensors outer = grid_of({2, 3, 4, 5}, -4, {});
+  EXPECT_EQ(dims_of(outer), (Dims{60}));
+  EXPECT_EQ(row_strides_of(outer, 0), (Strides{4}));
+}
+
+TEST(Grid, AVectorIsOneRow) {
+  const detail::Tensors tensors = grid_of({7}, 0, {});
+  EXPECT_EQ(dims_of(tensors), Dims{});
+  EXPECT_EQ(tensors.rows(), 1U);
+}
+
+TEST(Grid, SingleElementsHaveNoDimension) {
+  EXPECT_EQ(dims_of(grid_of({1, 3, 1, 5, 1}, 3, {99, 5, 99, 1, 99})), (Dims{3}));
+  const detail::Tensors one_column = grid_of({3, 1}, 1, {8, 77});
+  EXPECT_EQ(one_column.operand(0).axis_stride, 4) << "a single column counts as dense";
+}
+
+TEST(Grid, WhatOneArgumentHasApartStaysApart) {
+  const detail::Tensors padded = grid_of({2, 3, 4, 5}, 3, {}, {70, 20, 5, 1});
+  EXPECT_EQ(dims_of(padded), (Dims{2, 12}));
+  EXPECT_EQ(row_strides_of(padded, 0), (Strides{240, 20}));
+  EXPECT_EQ(row_strides_of(padded, 1), (Strides{280, 20}));
+  // Rows keep their order, so a transposed operand merges nothing.
+  EXPECT_EQ(dims_of(grid_of({2, 3, 4}, 2, {}, {4, 8, 1})), (Dims{2, 3}));
+  // What is repeated along both dimensions is one run, along one of them it is not.
+  EXPECT_EQ(dims_of(grid_of({2, 3, 4}, 2, {}, {0, 0, 1})), (Dims{6}));
+  EXPECT_EQ(dims_of(grid_of({2, 3, 4}, 2, {}, {0, 4, 1})), (Dims{2, 3}));
+}
+
+TEST(Grid, APositionKeepsItsDimension) {
+  const detail::Tensors tensors = grid_of({2, 3, 4, 5}, 3, {}, {}, 2);
+  EXPECT_EQ(dims_of(tensors), (Dims{6, 4}));
+  const detail::Position position = tensors.position(2);
+  EXPECT_EQ(position.row_strides[0], 0);
+  EXPECT_EQ(position.row_strides[1], 1);
+  // Of one element: always at 0.
+  const detail::Tensors single = grid_of({2, 3, 1, 5}, 3, {}, {}, 2);
+  EXPECT_EQ(dims_of(single), (Dims{6}));
+  EXPECT_EQ(single.position(2).row_strides[0], 0);
+}
+
+TEST(Columns, BlocksFillTheTile) {
+  for (const std::size_t size : {sizeof(float), sizeof(double)}) {
+    for (std::size_t cols = 2; cols <= detail::columns_tile_bytes / 64; ++cols) {
+      const std::size_t block = detail::columns_block(cols, size);
+      ASSERT_EQ(block % (64 / size), 0U);
+      ASSERT_GT(block, 0U);
+      ASSERT_LE(block, 512U);
+      ASSERT_LE(block * cols * size, detail::columns_tile_bytes);
+      // Nor is there room for more.
+      ASSERT_TRUE(block == 512 || (block + 64 / size) * cols * size > detail::columns_tile_bytes);
+    }
+  }
+}
+
+TEST(Threads, AreNoMoreThanUnitsOrWorthIt) {
+  EXPECT_EQ(detail::plan_units(1000, 1000, 7, 64).threads, 7);
+  EXPECT_EQ(detail::plan_units(1000, 1000, 1000, 64).threads, 61) << "16384 elements for each";
+  EXPECT_EQ(detail::plan_units(10, 10, 10, 64).threads, 1);
+  EXPECT_EQ(detail::plan_units(1, 1000000, 1, 64).threads, 1);
+  EXPECT_FALSE(detail::plan_units(1, 1000000, 1, 64).split_rows);
+  EXPECT_TRUE(detail::plan_shared_rows(1, 1000000, 4).split_rows);
+  EXPECT_EQ(detail::plan_shared_rows(1, 1000000, 4).threads, 4);
+  EXPECT_FALSE(detail::plan_shared_rows(1000, 1000, 4).split_rows);
+}
+
+}  // namespace
+}  // namespace softmax_test
