@@ -8,9 +8,10 @@
 #include <cstring>
 #include <fstream>
 #include <iterator>
+#include <map>
 #include <nlohmann/json.hpp>
 
-#include "harness.hpp"
+#include "operators.hpp"
 #include "reference.hpp"
 
 namespace softmax_test {
@@ -18,34 +19,70 @@ namespace {
 
 class SamplesTest : public IsaTest {};
 
-// Softmax over the last axis is what this library computes of the operations in the file.
-bool is_row_softmax(const nlohmann::json& sample) {
-  const auto rank = static_cast<int>(sample.at("shape").size());
+std::size_t axis_of(const nlohmann::json& sample) {
   const int axis = sample.at("axis");
-  return sample.at("op") == "softmax" && (axis == -1 || axis == rank - 1);
+  const auto rank = static_cast<int>(sample.at("shape").size());
+  return static_cast<std::size_t>(axis < 0 ? axis + rank : axis);
+}
+
+// |got - expected| as a multiple of the bound.
+double error_of(const nlohmann::json& sample, const Format& format, const std::vector<double>& got) {
+  const std::vector<double> values = sample.at("expected");
+  if (values.size() != got.size()) return HUGE_VAL;
+  if (sample.at("op") == "softmax") {
+    return worst_of(format, std::vector<Wide>(values.begin(), values.end()), got).ulp / bound_in_ulp(format);
+  }
+  double worst = 0;
+  for (std::size_t i = 0; i < got.size(); ++i) {
+    const auto value = static_cast<Wide>(values[i]);
+    worst = std::max(worst, rounded_error(format, format, value, last_place(format, value), 4, got[i]));
+  }
+  return worst;
+}
+
+std::vector<double> loss_of(const nlohmann::json& sample, const Tensor& logits, const simdsoftmax_options& options) {
+  const bool sparse = sample.at("op") == "sparse_softmax_cross_entropy";
+  const std::size_t axis = axis_of(sample);
+  const Sizes row_sizes = without_axis(logits.shape(), axis);
+  const std::vector<double> label_values = sample.at("labels");
+  const Tensor labels(sparse ? simdsoftmax_dtype{SIMDSOFTMAX_I64} : logits.dtype(), sparse ? row_sizes : logits.shape(),
+                      label_values);
+  const Tensor loss(logits.dtype(), row_sizes);
+  const simdsoftmax_tensor x = logits.view();
+  const simdsoftmax_tensor q = labels.view();
+  const simdsoftmax_tensor to = loss.view();
+  const auto call = sparse ? simdsoftmax_sparse_softmax_cross_entropy : simdsoftmax_softmax_cross_entropy;
+  EXPECT_EQ(call(&x, &q, &to, static_cast<std::int32_t>(axis), nullptr, &options), SIMDSOFTMAX_OK);
+  return loss.values();
 }
 
 TEST_P(SamplesTest, WorkedExamples) {
   std::ifstream file(SIMDSOFTMAX_TEST_DATA "/seed_cases.json");
   ASSERT_TRUE(file) << "no worked examples";
-  std::size_t run = 0;
+  std::map<std::string, std::size_t> run;
   for (const nlohmann::json& sample : nlohmann::json::parse(file)) {
-    if (!is_row_softmax(sample)) continue;
-    ++run;
-    const simdsoftmax_dtype dtype = format_named(sample.at("dtype")).dtype;
-    const std::vector<double> logits = sample.at("logits");
-    const std::vector<double> values = sample.at("expected");
-    const std::vector<Wide> expected(values.begin(), values.end());
-    const std::size_t cols = sample.at("shape").back();
+    const std::string op = sample.at("op");
+    ++run[op];
+    const Format& format = format_named(sample.at("dtype"));
+    const Sizes shape = sample.at("shape");
+    const std::vector<double> values = sample.at("logits");
+    const Tensor logits(format.dtype, shape, values);
     for (const simdsoftmax_variant variant : variants()) {
       simdsoftmax_options options = serial_options(variant);
-      options.theta = sample.at("theta");
-      const Bytes output = softmax({dtype, dtype}, {logits.size() / cols, cols}, encode(dtype, logits), options);
-      const Worst worst = worst_of(format_of(dtype), expected, decode(dtype, output));
-      EXPECT_LE(worst.ulp, bound_in_ulp(format_of(dtype))) << sample.at("name") << ", " << worst.where;
+      options.theta = sample.value("theta", 1.0);
+      std::vector<double> got;
+      if (op == "softmax" || op == "log_softmax") {
+        const Operator& function = op == "softmax" ? softmax_operator() : log_softmax_operator();
+        got = apply(function, logits, format.dtype, sample.at("axis"), options).values();
+      } else {
+        got = loss_of(sample, logits, options);
+      }
+      EXPECT_LE(error_of(sample, format, got), 1) << sample.at("name") << ", " << simdsoftmax_variant_name(variant);
     }
   }
-  EXPECT_EQ(run, 26U) << "the file has 26 cases of softmax over the last axis";
+  const std::map<std::string, std::size_t> all = {
+      {"softmax", 30}, {"log_softmax", 1}, {"softmax_cross_entropy", 2}, {"sparse_softmax_cross_entropy", 1}};
+  EXPECT_EQ(run, all) << "the file has 34 cases";
 }
 
 // 597 x 10 f32 behind a header of version 1.0.
