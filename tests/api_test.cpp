@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 #include <vector>
 
 #include "api/dtypes.hpp"
@@ -71,90 +72,99 @@ TEST(Elements, RoundToNearestEven) {
   }
 }
 
-// The grid of a tensor and, if given, of another with its own strides.
-detail::Tensors grid_of(const std::vector<std::size_t>& shape, std::int32_t axis,
-                        const std::vector<std::ptrdiff_t>& first, const std::vector<std::ptrdiff_t>& second = {},
-                        int position = -1) {
-  static float memory[1];
-  const auto rank = static_cast<std::int32_t>(shape.size());
-  const auto strides = [](const std::vector<std::ptrdiff_t>& given) { return given.empty() ? nullptr : given.data(); };
-  const simdsoftmax_tensor a = {memory, SIMDSOFTMAX_F32, rank, shape.data(), strides(first)};
-  const simdsoftmax_tensor b = {memory, SIMDSOFTMAX_F32, rank, shape.data(), strides(second)};
-  detail::Tensors tensors;
-  tensors.add(&a, detail::Fit::same, detail::Access::input);
-  tensors.add(&b, detail::Fit::same, detail::Access::input);
-  if (position >= 0) tensors.use_position(position);
-  EXPECT_EQ(tensors.read_ranks(axis), SIMDSOFTMAX_OK);
-  EXPECT_EQ(tensors.match_shapes(), SIMDSOFTMAX_OK);
-  EXPECT_EQ(tensors.lay_out(), SIMDSOFTMAX_OK);
-  tensors.make_grid();
-  return tensors;
-}
+// The rows of two tensors of one shape; no strides: dense. position: a dimension whose index matters, or -1.
+class Grid {
+ public:
+  Grid(std::vector<std::size_t> shape, std::int32_t axis, std::vector<std::ptrdiff_t> first,
+       std::vector<std::ptrdiff_t> second = {}, int position = -1)
+      : shape_(std::move(shape)), strides_{std::move(first), std::move(second)} {
+    for (int i = 0; i < 2; ++i) {
+      views_[i] = {memory_, SIMDSOFTMAX_F32, static_cast<std::int32_t>(shape_.size()), shape_.data(),
+                   strides_[i].empty() ? nullptr : strides_[i].data()};
+      tensors_.add(&views_[i], detail::Fit::same, detail::Access::input);
+    }
+    if (position >= 0) tensors_.use_position(position);
+    EXPECT_EQ(tensors_.read_ranks(axis), SIMDSOFTMAX_OK);
+    EXPECT_EQ(tensors_.match_shapes(), SIMDSOFTMAX_OK);
+    EXPECT_EQ(tensors_.lay_out(), SIMDSOFTMAX_OK);
+    tensors_.make_grid();
+  }
+  Grid(const Grid&) = delete;
+  Grid& operator=(const Grid&) = delete;
 
-std::vector<std::size_t> dims_of(const detail::Tensors& tensors) {
-  const detail::RowGrid& grid = tensors.grid();
-  return {grid.dims, grid.dims + grid.rank};
-}
+  const detail::Tensors* operator->() const { return &tensors_; }
 
-std::vector<std::ptrdiff_t> row_strides_of(const detail::Tensors& tensors, int argument) {
-  const detail::Operand operand = tensors.operand(argument);
-  return {operand.row_strides, operand.row_strides + tensors.grid().rank};
-}
+  std::vector<std::size_t> dims() const {
+    const detail::RowGrid& grid = tensors_.grid();
+    return {grid.dims, grid.dims + grid.rank};
+  }
+  std::vector<std::ptrdiff_t> row_strides(int argument) const {
+    const detail::Operand operand = tensors_.operand(argument);
+    return {operand.row_strides, operand.row_strides + tensors_.grid().rank};
+  }
+
+ private:
+  float memory_[1];
+  std::vector<std::size_t> shape_;
+  std::vector<std::ptrdiff_t> strides_[2];
+  simdsoftmax_tensor views_[2];
+  detail::Tensors tensors_;
+};
 
 using Dims = std::vector<std::size_t>;
 using Strides = std::vector<std::ptrdiff_t>;
 
-TEST(Grid, DenseDimensionsAreOneRun) {
-  const detail::Tensors last = grid_of({2, 3, 4, 5}, 3, {});
-  EXPECT_EQ(dims_of(last), (Dims{24}));
-  EXPECT_EQ(row_strides_of(last, 0), (Strides{20}));
-  EXPECT_EQ(last.operand(0).axis_stride, 4);
-  EXPECT_EQ(last.rows(), 24U);
+TEST(RowGrid, DenseDimensionsAreOneRun) {
+  const Grid last({2, 3, 4, 5}, 3, {});
+  EXPECT_EQ(last.dims(), (Dims{24}));
+  EXPECT_EQ(last.row_strides(0), (Strides{20}));
+  EXPECT_EQ(last->operand(0).axis_stride, 4);
+  EXPECT_EQ(last->rows(), 24U);
 
-  const detail::Tensors inner = grid_of({2, 3, 4, 5}, 1, {});
-  EXPECT_EQ(dims_of(inner), (Dims{2, 20}));
-  EXPECT_EQ(row_strides_of(inner, 0), (Strides{240, 4}));
-  EXPECT_EQ(inner.operand(0).axis_stride, 80);
+  const Grid inner({2, 3, 4, 5}, 1, {});
+  EXPECT_EQ(inner.dims(), (Dims{2, 20}));
+  EXPECT_EQ(inner.row_strides(0), (Strides{240, 4}));
+  EXPECT_EQ(inner->operand(0).axis_stride, 80);
 
-  const detail::Tensors outer = grid_of({2, 3, 4, 5}, -4, {});
-  EXPECT_EQ(dims_of(outer), (Dims{60}));
-  EXPECT_EQ(row_strides_of(outer, 0), (Strides{4}));
+  const Grid outer({2, 3, 4, 5}, -4, {});
+  EXPECT_EQ(outer.dims(), (Dims{60}));
+  EXPECT_EQ(outer.row_strides(0), (Strides{4}));
 }
 
-TEST(Grid, AVectorIsOneRow) {
-  const detail::Tensors tensors = grid_of({7}, 0, {});
-  EXPECT_EQ(dims_of(tensors), Dims{});
-  EXPECT_EQ(tensors.rows(), 1U);
+TEST(RowGrid, AVectorIsOneRow) {
+  const Grid tensors({7}, 0, {});
+  EXPECT_EQ(tensors.dims(), Dims{});
+  EXPECT_EQ(tensors->rows(), 1U);
 }
 
-TEST(Grid, SingleElementsHaveNoDimension) {
-  EXPECT_EQ(dims_of(grid_of({1, 3, 1, 5, 1}, 3, {99, 5, 99, 1, 99})), (Dims{3}));
-  const detail::Tensors one_column = grid_of({3, 1}, 1, {8, 77});
-  EXPECT_EQ(one_column.operand(0).axis_stride, 4) << "a single column counts as dense";
+TEST(RowGrid, SingleElementsHaveNoDimension) {
+  EXPECT_EQ(Grid({1, 3, 1, 5, 1}, 3, {99, 5, 99, 1, 99}).dims(), (Dims{3}));
+  const Grid one_column({3, 1}, 1, {8, 77});
+  EXPECT_EQ(one_column->operand(0).axis_stride, 4) << "a single column counts as dense";
 }
 
-TEST(Grid, WhatOneArgumentHasApartStaysApart) {
-  const detail::Tensors padded = grid_of({2, 3, 4, 5}, 3, {}, {70, 20, 5, 1});
-  EXPECT_EQ(dims_of(padded), (Dims{2, 12}));
-  EXPECT_EQ(row_strides_of(padded, 0), (Strides{240, 20}));
-  EXPECT_EQ(row_strides_of(padded, 1), (Strides{280, 20}));
+TEST(RowGrid, WhatOneArgumentHasApartStaysApart) {
+  const Grid padded({2, 3, 4, 5}, 3, {}, {70, 20, 5, 1});
+  EXPECT_EQ(padded.dims(), (Dims{2, 12}));
+  EXPECT_EQ(padded.row_strides(0), (Strides{240, 20}));
+  EXPECT_EQ(padded.row_strides(1), (Strides{280, 20}));
   // Rows keep their order, so a transposed operand merges nothing.
-  EXPECT_EQ(dims_of(grid_of({2, 3, 4}, 2, {}, {4, 8, 1})), (Dims{2, 3}));
+  EXPECT_EQ(Grid({2, 3, 4}, 2, {}, {4, 8, 1}).dims(), (Dims{2, 3}));
   // What is repeated along both dimensions is one run, along one of them it is not.
-  EXPECT_EQ(dims_of(grid_of({2, 3, 4}, 2, {}, {0, 0, 1})), (Dims{6}));
-  EXPECT_EQ(dims_of(grid_of({2, 3, 4}, 2, {}, {0, 4, 1})), (Dims{2, 3}));
+  EXPECT_EQ(Grid({2, 3, 4}, 2, {}, {0, 0, 1}).dims(), (Dims{6}));
+  EXPECT_EQ(Grid({2, 3, 4}, 2, {}, {0, 4, 1}).dims(), (Dims{2, 3}));
 }
 
-TEST(Grid, APositionKeepsItsDimension) {
-  const detail::Tensors tensors = grid_of({2, 3, 4, 5}, 3, {}, {}, 2);
-  EXPECT_EQ(dims_of(tensors), (Dims{6, 4}));
-  const detail::Position position = tensors.position(2);
+TEST(RowGrid, APositionKeepsItsDimension) {
+  const Grid tensors({2, 3, 4, 5}, 3, {}, {}, 2);
+  EXPECT_EQ(tensors.dims(), (Dims{6, 4}));
+  const detail::Position position = tensors->position(2);
   EXPECT_EQ(position.row_strides[0], 0);
   EXPECT_EQ(position.row_strides[1], 1);
   // Of one element: always at 0.
-  const detail::Tensors single = grid_of({2, 3, 1, 5}, 3, {}, {}, 2);
-  EXPECT_EQ(dims_of(single), (Dims{6}));
-  EXPECT_EQ(single.position(2).row_strides[0], 0);
+  const Grid single({2, 3, 1, 5}, 3, {}, {}, 2);
+  EXPECT_EQ(single.dims(), (Dims{6}));
+  EXPECT_EQ(single->position(2).row_strides[0], 0);
 }
 
 TEST(Columns, BlocksFillTheTile) {
