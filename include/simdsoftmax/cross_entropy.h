@@ -39,9 +39,9 @@ typedef struct simdsoftmax_cross_entropy_options {
  *   loss of a row = - sum over classes c of w[c] q'[c] log p[c]
  *   gradient = theta (p[c] * sum over k of w[k] q'[k]  -  w[c] q'[c])
  * loss: with REDUCE_NONE the shape of the logits without the axis, or with 1 in its place; else one element of any
- * rank. Its dtype is that of the logits, or f32, or f64; those of class_weights, dense labels, grad_logits and
- * log_probabilities are each one of f32, f16, bf16, or all of them f64 like the logits. grad_logits or
- * log_probabilities may be the logits in place, not both. Null options: the defaults.
+ * rank; without rows SUM is 0 and MEAN NaN. Its dtype is that of the logits, or f32, or f64; those of class_weights,
+ * dense labels, grad_logits and log_probabilities are each one of f32, f16, bf16, or all of them f64 like the logits.
+ * grad_logits or log_probabilities may be the logits in place, not both. Null options: the defaults.
  *
  * Losses of rows are computed as sums of terms that are not negative and added up in f64 in a fixed order. Maximum
  * error for f32: 4 ULP. Rows with NaN or +inf among their logits have the loss NaN. options->variant and empty_row have

@@ -21,7 +21,8 @@ enum {
 /* The k largest probabilities of each row along the axis and their columns, the largest first; equal logits: the lower
  * column first. The logits are read once (twice in rows that climb far above their beginning).
  * probabilities: the shape of the logits with k in the place of the axis, dtype as for simdsoftmax_softmax; null: not
- * wanted. indices: the same shape, I32 or I64. 1 <= k <= min(columns, SIMDSOFTMAX_MAX_TOP_K).
+ * wanted. indices: the same shape, I64, or I32 (BAD_DTYPE with more than 2^31 columns).
+ * 1 <= k <= min(columns, SIMDSOFTMAX_MAX_TOP_K).
  * In a row with NaN or +inf all probabilities are NaN, in an empty row NaN or 0; their indices are 0 to k - 1.
  * options->variant has no influence; pre_ops apply. */
 SIMDSOFTMAX_NODISCARD SIMDSOFTMAX_API simdsoftmax_status simdsoftmax_softmax_top_k(
