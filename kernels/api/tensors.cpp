@@ -27,18 +27,16 @@ bool has_negative_stride(const simdsoftmax_tensor& tensor) {
   return false;
 }
 
-// The sum of (size - 1) * stride + 1 over dimensions, in elements; false if the bytes overflow.
+// Bytes from the first to behind the last element; false if they exceed ptrdiff_t.
 bool reach(const std::size_t* shape, const std::size_t* strides, int rank, std::size_t element, std::size_t& bytes) {
   std::size_t last = 0;
-  const std::size_t most = most_bytes / element - 1;
   for (int d = 0; d < rank; ++d) {
-    const std::size_t steps = shape[d] - 1;
-    if (steps == 0 || strides[d] == 0) continue;
-    if (steps > (most - last) / strides[d]) return false;
-    last += steps * strides[d];
+    std::size_t steps;
+    if (__builtin_mul_overflow(shape[d] - 1, strides[d], &steps)) return false;
+    if (__builtin_add_overflow(last, steps, &last)) return false;
   }
-  bytes = (last + 1) * element;
-  return true;
+  if (last >= most_bytes || __builtin_mul_overflow(last + 1, element, &bytes)) return false;
+  return bytes <= most_bytes;
 }
 
 // Whether elements are apart, by the rule of softmax.h. Reaches do not overflow.
@@ -165,9 +163,9 @@ simdsoftmax_status Tensors::lay_out() {
   if (empty()) return SIMDSOFTMAX_OK;
   std::size_t elements = 1;
   for (int d = 0; d < rank_; ++d) {
-    if (shape_[d] > most_elements / elements) return SIMDSOFTMAX_SIZE_OVERFLOW;
-    elements *= shape_[d];
+    if (__builtin_mul_overflow(elements, shape_[d], &elements)) return SIMDSOFTMAX_SIZE_OVERFLOW;
   }
+  if (elements > most_elements) return SIMDSOFTMAX_SIZE_OVERFLOW;
   for (int i = 0; i < count_; ++i) {
     if (const auto status = set_strides(arguments_[i])) return status;
   }
