@@ -108,17 +108,11 @@ TEST_P(LogSoftmaxTest, HugeLogits) {
   }
 }
 
-TEST_P(LogSoftmaxTest, OneColumnIsZeroAndItself) {
+TEST_P(LogSoftmaxTest, OneColumn) {
   const std::vector<double> logits = {0.0, 1.0, -700.0, 1e4, largest(in()), -largest(in()), min_normal(in())};
   const Shape shape{logits.size(), 1};
   EXPECT_EQ(run(log_softmax_operator(), shape, logits), std::vector<double>(logits.size(), 0.0));
-  const std::vector<double> sums = run(logsumexp_operator(), shape, logits);
-  for (std::size_t i = 0; i < logits.size(); ++i) {
-    const bool overflows = std::fabs(logits[i]) > largest(out());
-    const bool flushed = std::fabs(logits[i]) < min_normal(out());
-    if (overflows || flushed) continue;
-    EXPECT_EQ(sums[i], round_to(out(), logits[i]));
-  }
+  for (const double logit : logits) error_of_row({logit});
 }
 
 TEST_P(LogSoftmaxTest, NanAndInfinityMakeTheirRowNanAndNoOther) {
@@ -159,7 +153,7 @@ TEST_P(LogSoftmaxTest, MinusInfinity) {
       std::vector<double> expected = row;
       expected[at] = 0;
       ASSERT_EQ(run(log_softmax_operator(), {1, cols}, one, options), expected);
-      ASSERT_EQ(run(logsumexp_operator(), {1, cols}, one, options)[0], -3.5);
+      ASSERT_LE(error_of_row(one), 1);
     }
   }
 }

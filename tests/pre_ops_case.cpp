@@ -107,12 +107,13 @@ void PreOpsCase::fill_views(Views& views, Tensor& logsumexp) const {
   views.options.pre_ops = &views.pre_ops;
 }
 
-Bytes PreOpsCase::run(const Operator& op, std::int32_t threads, Tensor& logsumexp) const {
+Bytes PreOpsCase::run(const Operator& op, std::int32_t threads, simdsoftmax_variant variant, Tensor& logsumexp) const {
   const Sizes each = with_axis(shape_, axis_, 1);
   logsumexp = Tensor(logsumexp_dtype.value_or(SIMDSOFTMAX_F32), each, padded_strides(each, 1));
   Views views;
   fill_views(views, logsumexp);
   views.options.num_threads = threads;
+  views.options.variant = variant;
   const Tensor from(pair_.in, shape_, logits_strides, logits);
   const Sizes out_shape = output_shape(op, shape_, axis_);
   const Tensor output(pair_.out, out_shape, op.reduces ? dense_strides(out_shape) : output_strides);
@@ -209,7 +210,7 @@ void PreOpsCase::check(const std::string& name) {
   Bytes probabilities;
   for (const Operator& op : operators()) {
     Tensor logsumexp;
-    const Bytes output = run(op, 1, logsumexp);
+    const Bytes output = run(op, 1, SIMDSOFTMAX_AUTO, logsumexp);
     const auto got = rows_along(decode(pair_.out, output), output_shape(op, shape_, axis_), axis_);
     for (std::size_t r = 0; r < rows.size(); ++r) {
       const double error = op.error(pair_, exact[r], ops[r], empty_row_zeros, got[r]);
@@ -240,12 +241,16 @@ void PreOpsCase::check(const std::string& name) {
 void PreOpsCase::check_threads(const std::string& name) {
   for (const Operator& op : operators()) {
     Tensor serial_logsumexp;
-    const Bytes serial = run(op, 1, serial_logsumexp);
-    for (const std::int32_t threads : {2, 4}) {
+    const Bytes serial = run(op, 1, SIMDSOFTMAX_AUTO, serial_logsumexp);
+    const auto expect_same = [&](std::int32_t threads, simdsoftmax_variant variant) {
       Tensor logsumexp;
-      ASSERT_TRUE(run(op, threads, logsumexp) == serial) << name << ", " << op.name << ", " << threads << " threads";
-      ASSERT_EQ(logsumexp.memory(), serial_logsumexp.memory()) << name << ", " << op.name << ", " << threads;
-    }
+      ASSERT_TRUE(run(op, threads, variant, logsumexp) == serial)
+          << name << ", " << op.name << ", " << threads << " threads, " << simdsoftmax_variant_name(variant);
+      ASSERT_EQ(logsumexp.memory(), serial_logsumexp.memory())
+          << name << ", " << op.name << ", " << threads << " threads, " << simdsoftmax_variant_name(variant);
+    };
+    for (const std::int32_t threads : {2, 4}) ASSERT_NO_FATAL_FAILURE(expect_same(threads, SIMDSOFTMAX_AUTO));
+    for (const simdsoftmax_variant variant : variants()) ASSERT_NO_FATAL_FAILURE(expect_same(1, variant));
   }
 }
 

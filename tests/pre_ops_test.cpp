@@ -369,6 +369,31 @@ TEST_P(PreOpsTest, LowestFiniteValueAsMask) {
   }
 }
 
+// A row all of which is masked in that way: what the logits are beside the mask still decides.
+TEST_P(PreOpsTest, NothingButMasksOfFiniteValue) {
+  for (const double low : {-1e4, -1e9, -1e30, -largest(format_of(SIMDSOFTMAX_F32)) / 2}) {
+    for (const std::size_t cols : {3U, 64U, 300U}) {
+      PreOpsCase one(pair(), {2, cols}, 1, 118);
+      one.bias = Tensor(SIMDSOFTMAX_F32, {cols}, std::vector<double>(cols, low));
+      ASSERT_NO_FATAL_FAILURE(one.check("the same low value everywhere: " + std::to_string(low)));
+    }
+  }
+}
+
+// Far above the first columns, in f32 beyond what an exponential holds.
+TEST_P(PreOpsTest, ProductsThatClimb) {
+  for (const double top : {50.0, 100.0, 300.0}) {
+    for (const std::size_t cols : {200U, 9000U}) {
+      PreOpsCase one(pair(), {2, cols}, 1, 130);
+      one.scale = 7.7;
+      one.logits[cols - 20] = one.logits[cols + 140] = top;
+      one.logsumexp_dtype = SIMDSOFTMAX_F32;
+      ASSERT_NO_FATAL_FAILURE(one.check("climb to " + std::to_string(top)));
+      ASSERT_NO_FATAL_FAILURE(one.check_threads("climb to " + std::to_string(top)));
+    }
+  }
+}
+
 TEST_P(PreOpsTest, SoftcapOfLargeLogits) {
   for (const double cap : {1.0, 30.0, 1000.0}) {
     PreOpsCase one(pair(), {2, 40}, 1, 119, 1);

@@ -156,8 +156,11 @@ std::vector<std::int64_t> Tensor::integers() const {
   return result;
 }
 
+bool Tensor::is_dense() const { return count() > 0 && strides_ == dense_strides(shape_); }
+
 Bytes Tensor::element_bytes() const {
   const std::size_t size = bytes_of(dtype_);
+  if (is_dense()) return {data(), data() + count() * size};
   const std::vector<std::size_t> at = offsets();
   Bytes result(at.size() * size);
   for (std::size_t i = 0; i < at.size(); ++i) std::memcpy(result.data() + i * size, memory_.data() + at[i], size);
@@ -166,15 +169,25 @@ Bytes Tensor::element_bytes() const {
 
 void Tensor::assign_bytes(const Bytes& elements) {
   const std::size_t size = bytes_of(dtype_);
+  if (is_dense()) {
+    std::copy_n(elements.data(), count() * size, data());
+    return;
+  }
   const std::vector<std::size_t> at = offsets();
   for (std::size_t i = 0; i < at.size(); ++i) std::memcpy(memory_.data() + at[i], elements.data() + i * size, size);
 }
 
 bool Tensor::gaps_untouched() const {
-  Bytes rest = memory_;
+  const auto is_gap = [](unsigned char byte) { return byte == gap_byte; };
   const auto size = static_cast<std::ptrdiff_t>(bytes_of(dtype_));
+  const auto first = memory_.begin() + static_cast<std::ptrdiff_t>(begin_);
+  if (is_dense()) {
+    const auto last = first + static_cast<std::ptrdiff_t>(count()) * size;
+    return std::all_of(memory_.begin(), first, is_gap) && std::all_of(last, memory_.end(), is_gap);
+  }
+  Bytes rest = memory_;
   for (const std::size_t at : offsets()) std::fill_n(rest.begin() + static_cast<std::ptrdiff_t>(at), size, gap_byte);
-  return std::all_of(rest.begin(), rest.end(), [](unsigned char byte) { return byte == gap_byte; });
+  return std::all_of(rest.begin(), rest.end(), is_gap);
 }
 
 bool Tensor::untouched() const {

@@ -70,6 +70,7 @@ class Tensor {
   bool untouched() const;  // elements included: as after construction without values
 
  private:
+  bool is_dense() const;
   std::vector<std::size_t> offsets() const;  // of all elements, in bytes from the beginning of the memory
 
   simdsoftmax_dtype dtype_ = SIMDSOFTMAX_F32;
