@@ -121,7 +121,7 @@ class LossRows {
       });
       accumulate(loss, losses.total());
       LaneSum<double> weights;
-      dot_pass<false>(coefficients, coefficients, n, weights);
+      dot_pass<Term::single>(coefficients, coefficients, n, weights);
       accumulate(weight, weights.total());
     }
     weight_sum_ = total(weight);

@@ -12,13 +12,22 @@ namespace {
 
 using detail::GradientTask;
 
-// The sum of g(i) * y(i), or of g(i) alone, in f64.
-template <bool weighted>
+// Terms of a sum over i, in f64: g(i); g(i) * y(i); what the rounding of that product takes away.
+enum class Term { single, product, rounding };
+
+template <Term term>
+SIMDSOFTMAX_INLINE F64 term_of(F64 g, F64 y) {
+  if constexpr (term == Term::single) return g;
+  const F64 product = g * y;
+  return term == Term::product ? product : product_error(g, y, product);
+}
+
+template <Term term>
 SIMDSOFTMAX_NOINLINE void dot_pass(const double* g, const double* y, std::size_t n, LaneSum<double>& lanes) {
   LaneSum<double> sum = lanes;
   std::size_t i = 0;
   const auto full = [&](std::size_t k) __attribute__((always_inline)) {
-    return weighted ? load(g + i + k) * load(y + i + k) : load(g + i + k);
+    return term_of<term>(load(g + i + k), load(y + i + k));
   };
   const auto last = [&](std::size_t k, std::size_t m) __attribute__((always_inline)) { return keep_first(full(k), m); };
   for (; i + chunk_length<double> <= n; i += chunk_length<double>) sum.add(full);
@@ -71,7 +80,9 @@ SIMDSOFTMAX_NOINLINE void walk_gradients(const void* given, std::size_t first, s
       return add_segments(0, 0, part_begin, part_end, [&](std::size_t begin, std::size_t end) {
         LaneSum<double> lanes;
         each_tile(begin, end, [&](std::ptrdiff_t, std::size_t n) {
-          of_softmax ? dot_pass<true>(g, y, n, lanes) : dot_pass<false>(g, y, n, lanes);
+          of_softmax ? dot_pass<Term::product>(g, y, n, lanes) : dot_pass<Term::single>(g, y, n, lanes);
+          // Products of narrower numbers are exact.
+          if (of_softmax && task.output.dtype == Dtype::f64) dot_pass<Term::rounding>(g, y, n, lanes);
         });
         return lanes.total();
       });

@@ -45,7 +45,8 @@ SIMDSOFTMAX_NOINLINE LogScale log_scale(const Row& row, RowState& state) {
     const ExpOfOthers<T> others(Exp<T>(state.anchor), static_cast<T>(shifted_max));
     const RowState rest = shifted.sum(NoSink<T>{}, others, state.anchor, state.shift);
     const double ratio = total(rest.sum) / (largest * (1 + max_low));
-    return {max, max_low, log(SplitSum{1.0, ratio})};
+    const double sum = 1 + ratio;
+    return {max, max_low, log(SplitSum{sum, ratio - (sum - 1)})};
   }
   return {max, 0, log(scaled(state.sum, 1 / largest))};
 }

@@ -123,7 +123,6 @@ SIMDSOFTMAX_NOINLINE void finish_alone(const RowsTask& task, const RowCursor& cu
   StagedRow<T> row = staged_row(task, cursor, tile, team);
   row.stash = nullptr;
   const RowState state = any_state(row);
-  if (task.cols == 1 && !is_nan(state.sum) && !is_nothing(state)) return row.fill(1);
   finish_any(row, state, task.empty_row_zeros);
 }
 
@@ -152,7 +151,10 @@ void walk_dense_rows(const void* given, std::size_t first, std::size_t last, con
     }
     Row<PlainRow<In>, PlainOutput<Out>> row{{x, task.cols}, {y}, stash, 0, logits_survive, row_team};
     RowState state;
-    if (task.cols == 1 || !walk(row, task.variant, state)) {
+    const bool single = task.cols == 1;
+    if (single && is_finite(row.max())) {
+      row.fill(1);  // exactly, which e * (1 / e) need not be
+    } else if (single || !walk(row, task.variant, state)) {
       finish_alone<T>(task, cursor, row_team);
     } else if (is_nan(state.sum)) {
       row.fill(Limits<T>::nan);

@@ -62,6 +62,7 @@ struct Limits<double> {
 };
 
 SIMDSOFTMAX_INLINE bool is_nan(double v) { return v != v; }
+SIMDSOFTMAX_INLINE bool is_finite(double v) { return v - v == 0; }
 
 // 2^n as a double; 0 below the normal range, infinity above it.
 SIMDSOFTMAX_INLINE double power_of_two(std::int64_t n) {

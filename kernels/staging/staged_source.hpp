@@ -49,18 +49,16 @@ class StagedSource {
     return source;
   }
 
-  // body(source, at, n) for the logits of [begin, end) in pieces: those from column `at` on are source(0) and so on.
+  // body(source, at, n) for the logits of [begin, end) in pieces of at most a tile: those from column `at` on are
+  // source(0) and so on.
   template <class Body>
   SIMDSOFTMAX_INLINE void each_tile(std::size_t begin, std::size_t end, const Body& body) const {
-    if (in_memory_) {
-      if (begin < end) body(PlainSource<T>{reinterpret_cast<const T*>(data_) + begin}, begin, end - begin);
-      return;
-    }
     while (begin < end) {
       const std::size_t tile_end = (begin / tile_length<T> + 1) * tile_length<T>;
       const std::size_t stop = tile_end < end ? tile_end : end;
-      stage(begin, stop);
-      if (tile_->has_lo) {
+      if (in_memory_) {
+        body(PlainSource<T>{reinterpret_cast<const T*>(data_) + begin}, begin, stop - begin);
+      } else if (stage(begin, stop); tile_->has_lo) {
         body(PairSource<T>{tile_->hi, tile_->lo}, begin, stop - begin);
       } else {
         body(PlainSource<T>{tile_->hi}, begin, stop - begin);
