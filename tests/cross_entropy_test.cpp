@@ -201,7 +201,7 @@ TEST_P(CrossEntropyTest, AxesAndStrides) {
 
 TEST_P(CrossEntropyTest, Sizes) {
   std::vector<std::size_t> sizes = {1, 2, 3, 7, 8, 15, 16, 17, 31, 64, 100, 128, 129, 1000};
-  if (!slow_machine()) sizes.insert(sizes.end(), {1025, 4097, 8193, 20001, 150001});
+  if (!slow_machine()) sizes.insert(sizes.end(), {1025, 4097, 8193, 20001});
   for (const simdsoftmax_dtype dtype : {SIMDSOFTMAX_F32, SIMDSOFTMAX_F64}) {
     for (const std::size_t classes : sizes) {
       for (const bool dense : {false, true}) {
@@ -233,6 +233,7 @@ TEST_P(CrossEntropyTest, SureAndWrong) {
   for (const simdsoftmax_dtype dtype : {SIMDSOFTMAX_F32, SIMDSOFTMAX_F64}) {
     for (const double gap : {5.0, 15.0, 30.0, 80.0}) {
       for (const std::size_t classes : {2U, 10U, 300U, 9000U}) {
+        if (slow_machine() && classes == 9000) continue;
         LossCase one(dtype, {3, classes}, 1, false);
         for (std::size_t i = 0; i < one.logits.size(); ++i)
           one.logits[i] = round_to(format_of(dtype), one.logits[i] / 4);
@@ -270,8 +271,9 @@ TEST_P(CrossEntropyTest, InPlace) {
 TEST_P(CrossEntropyTest, SameBitsWhateverIsAskedFor) {
   for (const simdsoftmax_dtype dtype : {SIMDSOFTMAX_F32, SIMDSOFTMAX_F64, SIMDSOFTMAX_BF16}) {
     for (const bool dense : {false, true}) {
-      for (const Sizes& shape : {Sizes{300, 40}, Sizes{3, 20001}, Sizes{64, 1000}}) {
-        if (slow_machine() && count_of(shape) > 20000) continue;
+      for (const Sizes& shape : {Sizes{300, 40}, Sizes{2, 20001}, Sizes{1, 150001}}) {
+        if (count_of(shape) > 100000 && dense) continue;
+        if (count_of(shape) > 20000 && slow_machine()) continue;
         for (const simdsoftmax_reduction reduction : reductions) {
           LossCase one(dtype, shape, 1, dense);
           one.reduction = reduction;

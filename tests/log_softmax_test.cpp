@@ -40,8 +40,8 @@ class LogSoftmaxTest : public ConfigTest {
 };
 
 TEST_P(LogSoftmaxTest, EveryKindOfLogits) {
-  std::vector<std::size_t> sizes = {1, 2, 3, 5, 8, 10, 16, 21, 31, 64, 65, 100, 129, 300};
-  if (!slow_machine()) sizes.insert(sizes.end(), {513, 1025, 8193, 20001});
+  std::vector<std::size_t> sizes = {1, 2, 10, 65};
+  if (!slow_machine()) sizes.insert(sizes.end(), {3, 5, 8, 16, 21, 31, 64, 100, 129, 300, 513, 1025, 8193});
   for (const std::size_t cols : sizes) {
     for (const InputKind& kind : input_kinds()) {
       ASSERT_LE(error_of_row(make_row(kind, in(), cols)), 1) << kind.name;
@@ -68,6 +68,7 @@ TEST_P(LogSoftmaxTest, ProbabilityNearOneKeepsItsRelativeAccuracy) {
   EXPECT_NEAR(got[0], expected, std::fabs(expected) * 4 * std::ldexp(1.0, 1 - out().precision));
   EXPECT_EQ(got[1], -40);
   for (const std::size_t cols : {2U, 3U, 10U, 64U, 129U, 1000U, 9000U}) {
+    if (slow_machine() && cols > 129) continue;
     for (const double gap : {1.0, 5.0, 10.0, 20.0, 30.0, 60.0, 85.0}) {
       for (const std::size_t at : {std::size_t{0}, cols / 2, cols - 1}) {
         if (slow_machine() && at != cols / 2) continue;

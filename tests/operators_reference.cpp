@@ -60,6 +60,7 @@ ExactRow exact_row(const std::vector<double>& logits, const RowOps& ops) {
   ExactRow row;
   row.plain = ops.theta == 1 && ops.scale == 1 && ops.softcap == 0 && ops.bias.empty();
   row.max = {-wide_infinity, 0};
+  row.values.reserve(logits.size());
   for (std::size_t c = 0; c < logits.size(); ++c) {
     const bool dropped = !ops.dropped.empty() && ops.dropped.at(c);
     const Exact value = dropped ? Exact{-wide_infinity, 0} : value_before_exp(logits[c], c, ops);
@@ -115,12 +116,17 @@ ExactRow exact_row(const std::vector<double>& logits, const RowOps& ops) {
   return row;
 }
 
-std::vector<std::size_t> exact_order(const ExactRow& row) {
+std::vector<std::size_t> exact_order(const ExactRow& row, std::size_t count) {
   std::vector<std::size_t> order(row.values.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
-  if (row.nan || row.empty) return order;
-  std::stable_sort(order.begin(), order.end(),
-                   [&](std::size_t a, std::size_t b) { return less(row.values[b], row.values[a]); });
+  const auto end = order.begin() + static_cast<std::ptrdiff_t>(count);
+  if (!row.nan && !row.empty) {
+    std::partial_sort(order.begin(), end, order.end(), [&](std::size_t a, std::size_t b) {
+      const bool above = less(row.values[b], row.values[a]);
+      return above || (a < b && !less(row.values[a], row.values[b]));
+    });
+  }
+  order.erase(end, order.end());
   return order;
 }
 

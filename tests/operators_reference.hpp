@@ -45,8 +45,9 @@ struct ExactRow {
 };
 ExactRow exact_row(const std::vector<double>& logits, const RowOps& ops = {});
 
-// The columns by falling value, the lower one first among equals; 0, 1, 2... in rows that are NaN or empty.
-std::vector<std::size_t> exact_order(const ExactRow& row);
+// The first `count` columns by falling value, the lower one first among equals; 0, 1, 2... in rows that are NaN or
+// empty.
+std::vector<std::size_t> exact_order(const ExactRow& row, std::size_t count);
 
 // ALiBi's slope of a head.
 Wide alibi_slope(double max_bias, std::size_t heads, std::size_t head);

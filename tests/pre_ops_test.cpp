@@ -206,7 +206,7 @@ TEST_P(PreOpsTest, EveryPairOfSettings) {
   static const std::vector<Settings> all = pairwise_settings();
   std::size_t index = 0;
   for (const Settings& settings : all) {
-    if (slow_machine() && index++ % 4 != 0) continue;
+    if (slow_machine() && index++ % 8 != 0) continue;
     ASSERT_NO_FATAL_FAILURE(make_case(settings, pair()).check(text_of(settings)));
   }
 }
@@ -214,34 +214,33 @@ TEST_P(PreOpsTest, EveryPairOfSettings) {
 // ---- Long rows ------------------------------------------------------------------------------------------------------
 
 TEST_P(PreOpsTest, LongRows) {
-  const std::vector<std::size_t> sizes = slow_machine()
-                                             ? std::vector<std::size_t>{4097, 8193}
-                                             : std::vector<std::size_t>{4095, 4097, 8191, 8193, 16385, 20001};
+  const std::vector<std::size_t> sizes =
+      slow_machine() ? std::vector<std::size_t>{4097} : std::vector<std::size_t>{4095, 4097, 8193, 20001};
   for (const std::size_t cols : sizes) {
-    const Sizes shape = {1, 2, 3, cols};
+    const Sizes shape = {2, 1, cols};
     const std::string name = std::to_string(cols) + " columns, ";
     const auto half = static_cast<std::int64_t>(cols / 2);
 
-    PreOpsCase biased(pair(), shape, 3, 101);
+    PreOpsCase biased(pair(), shape, 2, 101);
     biased.scale = 0.3;
-    biased.bias = random_bias(SIMDSOFTMAX_F32, {3, cols}, 2);
+    biased.bias = random_bias(SIMDSOFTMAX_F32, {2, 1, cols}, 2);
     biased.logsumexp_dtype = SIMDSOFTMAX_F32;
     ASSERT_NO_FATAL_FAILURE(biased.check(name + "bias"));
     ASSERT_NO_FATAL_FAILURE(biased.check_threads(name + "bias"));
 
-    PreOpsCase causal(pair(), shape, 3, 102);
+    PreOpsCase causal(pair(), shape, 2, 102);
     causal.causal = true;
     causal.query_offset = half;
     causal.window = half + 10 > 5000 ? 5000 : 0;
-    causal.mask = random_mask({3, cols}, 0.8);
+    causal.mask = random_mask({1, cols}, 0.8);
     causal.poison_what_is_dropped();
     ASSERT_NO_FATAL_FAILURE(causal.check(name + "causal"));
     ASSERT_NO_FATAL_FAILURE(causal.check_threads(name + "causal"));
 
     if (slow_machine()) continue;
-    PreOpsCase capped(pair(), shape, 3, 103);
+    PreOpsCase capped(pair(), shape, 2, 103);
     capped.softcap = 20;
-    capped.lengths = Tensor(SIMDSOFTMAX_I32, {2, 3, 1}, {static_cast<double>(cols - 1), 1, 4096, 4097, 129, 1e9});
+    capped.lengths = Tensor(SIMDSOFTMAX_I32, {2, 1, 1}, {static_cast<double>(cols - 1), 4096});
     capped.sinks = Tensor(SIMDSOFTMAX_F32, {2, 1, 1}, {3, -2});
     capped.logsumexp_dtype = SIMDSOFTMAX_F64;
     capped.poison_what_is_dropped();
@@ -252,8 +251,8 @@ TEST_P(PreOpsTest, LongRows) {
 
 // What is left of a long row lies in one tile: everything before or after it is masked.
 TEST_P(PreOpsTest, LongRowsOfWhichLittleIsLeft) {
-  const std::size_t cols = slow_machine() ? 8193 : 20001;
-  for (const std::size_t at : {std::size_t{0}, std::size_t{4095}, std::size_t{4096}, std::size_t{8192}, cols - 1}) {
+  const std::size_t cols = slow_machine() ? 4097 : 20001;
+  for (const std::size_t at : {std::size_t{0}, std::size_t{4095}, std::size_t{4096}, cols / 2, cols - 1}) {
     PreOpsCase one(pair(), {2, cols}, 1, 104);
     std::vector<double> mask(cols, 0);
     mask[at] = 1;
@@ -384,6 +383,7 @@ TEST_P(PreOpsTest, NothingButMasksOfFiniteValue) {
 TEST_P(PreOpsTest, ProductsThatClimb) {
   for (const double top : {50.0, 100.0, 300.0}) {
     for (const std::size_t cols : {200U, 9000U}) {
+      if (slow_machine() && cols == 9000) continue;
       PreOpsCase one(pair(), {2, cols}, 1, 130);
       one.scale = 7.7;
       one.logits[cols - 20] = one.logits[cols + 140] = top;
@@ -468,6 +468,7 @@ TEST_P(PreOpsTest, SinksOfInfinityOrNan) {
 TEST_P(PreOpsTest, SinksFarFromTheLogits) {
   for (const double sink : {-90.0, -20.0, 5.0, 20.0, 60.0, 300.0}) {
     for (const std::size_t cols : {1U, 16U, 300U, 9000U}) {
+      if (slow_machine() && cols == 9000) continue;
       PreOpsCase one(pair(), {2, cols}, 1, 125);
       one.sinks = Tensor(SIMDSOFTMAX_F64, {1}, {sink});
       one.logsumexp_dtype = SIMDSOFTMAX_F64;

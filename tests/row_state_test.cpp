@@ -95,7 +95,7 @@ class RowStateTest : public ConfigTest {
   }
 
   std::vector<std::size_t> sizes() {
-    if (slow_machine()) return {1, 5, 8192, 8193, 20001};
+    if (slow_machine()) return {1, 5, 8193};
     return {1, 5, 300, 8191, 8192, 8193, 16384, 20001, 100003};
   }
 };
@@ -127,7 +127,7 @@ TEST_P(RowStateTest, Theta) {
 
 // Parts that differ in what they hold: huge logits, -inf, a climb, a lone giant.
 TEST_P(RowStateTest, PartsOfDifferentKinds) {
-  const std::size_t cols = slow_machine() ? 20001 : 50001;
+  const std::size_t cols = 20001;
   const std::vector<double> plain = normal_logits(in(), cols, 4, 175);
   for (const std::size_t part : {std::size_t{0}, std::size_t{1}, cols / 8192}) {
     const auto first = static_cast<std::ptrdiff_t>(part * 8192);
@@ -175,7 +175,9 @@ TEST_P(RowStateTest, Logsumexp) {
   for (const std::size_t cols : sizes()) {
     for (const double theta : {1.0, 0.4}) {
       for (const double shift : {0.0, 1000.0, -20000.0}) {
+        if (cols > 20000 && (theta != 1 || shift != 0)) continue;
         std::vector<double> values = normal_logits(in(), cols, 4, 177);
+
         for (double& value : values) value = round_to(in(), value + shift);
         simdsoftmax_options options = serial_options();
         options.theta = theta;
