@@ -251,7 +251,7 @@ TEST_P(PreOpsTest, LongRows) {
 
 // What is left of a long row lies in one tile: everything before or after it is masked.
 TEST_P(PreOpsTest, LongRowsOfWhichLittleIsLeft) {
-  const std::size_t cols = slow_machine() ? 4097 : 20001;
+  const std::size_t cols = slow_machine() ? 4097 : 9001;
   for (const std::size_t at : {std::size_t{0}, std::size_t{4095}, std::size_t{4096}, cols / 2, cols - 1}) {
     PreOpsCase one(pair(), {2, cols}, 1, 104);
     std::vector<double> mask(cols, 0);
@@ -272,7 +272,7 @@ TEST_P(PreOpsTest, LongRowsOfWhichLittleIsLeft) {
 }
 
 TEST_P(PreOpsTest, RowsSharedByThreads) {
-  if (slow_machine()) return;
+  if (slow_machine() || pair().in != pair().out) return;
   PreOpsCase one(pair(), {1, 150001}, 1, 106);
   one.scale = 0.7;
   one.bias = random_bias(SIMDSOFTMAX_F16, {150001}, 1);

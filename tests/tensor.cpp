@@ -122,16 +122,18 @@ simdsoftmax_tensor Tensor::view_without_strides() const {
 }
 
 std::vector<std::size_t> Tensor::offsets() const {
-  std::vector<std::size_t> result = {begin_};
-  if (count() == 0) return {};
-  for (std::size_t d = 0; d < shape_.size(); ++d) {
-    std::vector<std::size_t> longer;
-    longer.reserve(result.size() * shape_[d]);
-    const std::size_t step = static_cast<std::size_t>(strides_[d]) * bytes_of(dtype_);
-    for (const std::size_t offset : result) {
-      for (std::size_t i = 0; i < shape_[d]; ++i) longer.push_back(offset + i * step);
+  std::vector<std::size_t> result(count());
+  std::vector<std::size_t> index(shape_.size(), 0);
+  std::size_t at = begin_;
+  for (std::size_t& offset : result) {
+    offset = at;
+    for (std::size_t d = shape_.size(); d-- > 0;) {
+      const std::size_t step = static_cast<std::size_t>(strides_[d]) * bytes_of(dtype_);
+      at += step;
+      if (++index[d] < shape_[d]) break;
+      at -= step * shape_[d];
+      index[d] = 0;
     }
-    result = std::move(longer);
   }
   return result;
 }
