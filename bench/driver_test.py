@@ -13,6 +13,7 @@ import unittest.mock
 import numpy
 
 import report
+import table
 
 DIGITS = pathlib.Path(__file__).parent / "data" / "digits_logits.npy"
 BINARY = None
@@ -66,7 +67,8 @@ class Arguments(DriverTest):
     def test_bad_ones_get_one_line(self):
         for words in (["--nonsense"], ["--threads", "0"], ["--threads", "x"], ["--threads", "1000000"], ["--shape"],
                       ["--repetitions", "-1"], ["--out", "x.npy"], ["--logits", DIGITS, "--shape", "2x2"],
-                      ["--logits", DIGITS, "--dtype", "f64"], ["stray"]):
+                      ["--logits", DIGITS, "--dtype", "f64"], ["stray"], ["--operators", "--variant", "online"],
+                      ["--operators", "--logits", DIGITS]):
             with self.subTest(words):
                 self.assert_refused(run(*words))
 
@@ -156,6 +158,34 @@ class Results(DriverTest):
         status, out, err = run("--quick", "--shape", "3x40", "--variant", "online", "--json", self.json)
         self.assertEqual((status, err), (0, ""))
         self.assertNotIn("anchored", out)
+
+    def test_operators_stand_beside_softmax(self):
+        status, out, err = run("--operators", "--quick", "--repetitions", 1, "--shape", "3x40", "--json", self.json)
+        self.assertEqual((status, err), (0, ""))
+        measured = table.measurements(json.loads(self.json.read_text())["benchmarks"])
+        for isa in {m.isa for m in measured}:
+            names = {m.name for m in measured if m.isa == isa}
+            self.assertLessEqual({
+                "softmax", "log_softmax", "logsumexp", "softmax_backward", "log_softmax_backward",
+                "softmax_cross_entropy", "softmax_cross_entropy_grad", "sparse_softmax_cross_entropy",
+                "sparse_softmax_cross_entropy_grad", "argmax", "softmax_top_k_1", "softmax_partial_sort_1",
+                "row_state_two_slices", "scale", "softcap", "f16_mask", "f16_bias", "bool_mask", "lengths_half",
+                "alibi", "sinks", "logsumexp_output", "causal", "causal_window_256", "axis_0", "axis_0_step_2"}, names)
+            self.assertRegex(out, rf"\nfunctions +3x40 +f32 +{isa} +softmax +[0-9.]+ +1\.00 ")
+        self.assertRegex(out, r"softmax_top_k_1 .* x softmax_partial_sort_1\n")
+
+    def test_ratios_are_to_softmax_of_the_same_run(self):
+        def benchmark(suite, name, time, label="softmax"):
+            return {"run_name": f"{suite}/f32/2x3x4@1/avx2/{name}", "run_type": "iteration", "cpu_time": time,
+                    "label": label, "max_ulp": 0.5}
+        measured = table.measurements([
+            benchmark("axes", "softmax", 12.0), benchmark("axes", "axis_1", 30.0), benchmark("other", "softmax", 1.0),
+            benchmark("axes", "unlike", 18.0, "axis_1"), benchmark("alone", "axis_1", 24.0)])
+        self.assertEqual(measured[0].per_16, 8)
+        lines = table.operator_table(measured).splitlines()
+        self.assertRegex(lines[3], r" axis_1 +20\.000 +2\.50 +0\.500 +0\.0%$")
+        self.assertRegex("\n".join(lines), r" unlike +12\.000 +1\.50 .* 0\.600 x axis_1\n")
+        self.assertRegex("\n".join(lines), r"\nalone .* axis_1 +16\.000 +- ")
 
     def test_a_wrong_result_is_a_failure(self):
         common = {"run_type": "iteration", "repetitions": 1, "cpu_time": 1.0}

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <iterator>
 #include <limits>
 
 namespace bench {
@@ -58,6 +59,11 @@ const ElementType* find_element_type(std::string_view name) {
     if (name == type.name) return &type;
   }
   return nullptr;
+}
+
+const ElementType& element_type(simdsoftmax_dtype dtype) {
+  return *std::find_if(std::begin(element_types), std::end(element_types),
+                       [dtype](const ElementType& type) { return type.dtype == dtype; });
 }
 
 double load(const ElementType& type, const void* values, std::size_t index) {

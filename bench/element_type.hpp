@@ -21,6 +21,9 @@ struct ElementType {
 // Null for an unknown name.
 const ElementType* find_element_type(std::string_view name);
 
+// For the four floating-point formats.
+const ElementType& element_type(simdsoftmax_dtype dtype);
+
 // The names, for messages.
 inline constexpr const char* element_type_names = "f32, f64, f16, bf16";
 

@@ -10,11 +10,16 @@ namespace bench {
 
 void add_benchmark(const SharedWorkload& work, const std::string& family, const std::string& isa,
                    const std::string& name, std::function<void(benchmark::State&)> run) {
-  const std::string types = &work->in == &work->out ? work->in.name : std::string(work->in.name) + ":" + work->out.name;
   const std::string shape = std::to_string(work->shape.rows) + "x" + std::to_string(work->shape.cols);
+  add_benchmark(*work, family, shape, isa, name, std::move(run));
+}
+
+void add_benchmark(const Workload& work, const std::string& family, const std::string& shape, const std::string& isa,
+                   const std::string& name, std::function<void(benchmark::State&)> run) {
+  const std::string types = &work.in == &work.out ? work.in.name : std::string(work.in.name) + ":" + work.out.name;
   const std::string full_name = family + "/" + types + "/" + shape + "/" + isa + "/" + name;
   auto* registered = benchmark::RegisterBenchmark(full_name.c_str(), std::move(run));
-  if (work->threads > 1) registered->UseRealTime();
+  if (work.threads > 1) registered->UseRealTime();
 }
 
 void count_elements(benchmark::State& state, const Workload& work) {
@@ -23,8 +28,8 @@ void count_elements(benchmark::State& state, const Workload& work) {
   state.SetBytesProcessed(iterations * static_cast<std::int64_t>(work.bytes()));
 }
 
-bool accept_error(benchmark::State& state, const Workload& work, double max_ulp) {
-  if (!(max_ulp <= error_limit(work.out))) {
+bool accept_error(benchmark::State& state, double limit, double max_ulp) {
+  if (!(max_ulp <= limit)) {
     const std::string message = "wrong result: off by " + std::to_string(max_ulp) + " ULP";
     state.SkipWithError(message.c_str());
     return false;
@@ -35,8 +40,7 @@ bool accept_error(benchmark::State& state, const Workload& work, double max_ulp)
 
 namespace {
 
-void run(int argc, char** argv) {
-  const Options options = parse_options(argc, argv);
+void add_variants(const Options& options) {
   for (const Shape& shape : options.shapes) {
     const auto work = std::make_shared<Workload>(options, shape);
     if (!options.output_file.empty()) write_output(work, options);
@@ -47,6 +51,11 @@ void run(int argc, char** argv) {
       add_passes(work, isa);
     }
   }
+}
+
+void run(int argc, char** argv) {
+  const Options options = parse_options(argc, argv);
+  options.suite == variants_suite ? add_variants(options) : add_suite(options);
   benchmark::AddCustomContext("simdsoftmax_version", simdsoftmax_version());
   benchmark::AddCustomContext("simdsoftmax_openmp", simdsoftmax_has_openmp() != 0 ? "yes" : "no");
   benchmark::AddCustomContext("simdsoftmax_threads", std::to_string(options.threads));

@@ -14,7 +14,8 @@ namespace {
 // RAW files hold the elements of all rows, one after the other, and nothing else.
 constexpr const char* usage =
     "usage: simdsoftmax_bench --shape ROWSxCOLUMNS... [--dtype TYPE|IN:OUT] [--isa NAME]... [--variant NAME]... "
-    "[--threads N] [--logits RAW [--out RAW]] [--benchmark_...]";
+    "[--threads N] [--logits RAW [--out RAW]] [--benchmark_...]; "
+    "for operators: --suite NAME --shape ROWSxCOLUMNS..., or --suite axes --tensor SIZExSIZE...@AXIS...";
 
 [[noreturn]] void fail(const std::string& message) { throw std::invalid_argument(message); }
 
@@ -34,6 +35,28 @@ Shape parse_shape(std::string_view text) {
   constexpr std::size_t most = std::numeric_limits<std::ptrdiff_t>::max() / sizeof(long double);
   if (shape.rows > most / shape.cols) fail("--shape: '" + std::string(text) + "' is too large");
   return shape;
+}
+
+TensorShape parse_tensor(std::string_view text) {
+  TensorShape tensor{std::string(text), {}, 0};
+  const std::size_t at = std::min(text.find('@'), text.size());
+  std::size_t elements = 1;
+  for (std::size_t begin = 0; begin <= at;) {
+    const std::size_t end = std::min(text.find('x', begin), at);
+    const auto size = parse_positive<std::size_t>(text.substr(begin, end - begin));
+    constexpr std::size_t most = std::numeric_limits<std::ptrdiff_t>::max() / sizeof(long double) / 2;
+    if (size == 0 || size > most / elements) fail("--tensor: '" + tensor.text + "' is not SIZExSIZE...@AXIS");
+    elements *= size;
+    tensor.dims.push_back(size);
+    begin = end + 1;
+  }
+  const std::string_view axis = text.substr(std::min(at + 1, text.size()));
+  tensor.axis = axis == "0" ? 0 : parse_positive<std::int32_t>(axis);
+  if ((tensor.axis == 0 && axis != "0") || tensor.dims.size() > SIMDSOFTMAX_MAX_RANK ||
+      static_cast<std::size_t>(tensor.axis) >= tensor.dims.size()) {
+    fail("--tensor: '" + tensor.text + "' has no such axis");
+  }
+  return tensor;
 }
 
 int parse_threads(std::string_view text) {
@@ -104,7 +127,9 @@ std::vector<std::string> choose_isas(const std::vector<std::string>& wanted) {
 }
 
 void check_together(const Options& options) {
-  if (options.shapes.empty()) fail(usage);
+  const bool axes = options.suite == axes_suite;
+  if (options.shapes.empty() != axes || options.tensors.empty() == axes) fail(usage);
+  if (options.suite != variants_suite && !options.logits_file.empty()) fail("--logits: not with --suite");
   if (!options.logits_file.empty() && options.shapes.size() != 1) fail("--logits needs exactly one --shape");
   if (!options.output_file.empty() && options.logits_file.empty()) fail("--out needs --logits");
   // The cap first: without one, a wrong name in the environment would make the question about the types fail.
@@ -119,12 +144,13 @@ void check_together(const Options& options) {
 }  // namespace
 
 Options parse_options(int argc, char** argv) {
-  enum Id { shape_id = 1, dtype_id, isa_id, variant_id, threads_id, logits_id, out_id };
+  enum Id { shape_id = 1, dtype_id, isa_id, variant_id, threads_id, logits_id, out_id, suite_id, tensor_id };
   constexpr option known[] = {
       {"shape", required_argument, nullptr, shape_id},     {"dtype", required_argument, nullptr, dtype_id},
       {"isa", required_argument, nullptr, isa_id},         {"variant", required_argument, nullptr, variant_id},
       {"threads", required_argument, nullptr, threads_id}, {"logits", required_argument, nullptr, logits_id},
-      {"out", required_argument, nullptr, out_id},         {nullptr, 0, nullptr, 0},
+      {"out", required_argument, nullptr, out_id},         {"suite", required_argument, nullptr, suite_id},
+      {"tensor", required_argument, nullptr, tensor_id},   {nullptr, 0, nullptr, 0},
   };
   Options options;
   options.in = options.out = find_element_type("f32");
@@ -152,6 +178,12 @@ Options parse_options(int argc, char** argv) {
         break;
       case out_id:
         options.output_file = optarg;
+        break;
+      case suite_id:
+        options.suite = optarg;
+        break;
+      case tensor_id:
+        options.tensors.push_back(parse_tensor(optarg));
         break;
       default:
         fail(std::string("unknown option or missing value: ") + argv[optind - 1]);

@@ -2,6 +2,7 @@
 #ifndef SIMDSOFTMAX_BENCH_OPTIONS_HPP
 #define SIMDSOFTMAX_BENCH_OPTIONS_HPP
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -14,8 +15,20 @@ struct Shape {
   std::size_t cols;
 };
 
+// For softmax along an axis that need not be the last.
+struct TensorShape {
+  std::string text;  // as it was given: 1x21x512x512@1
+  std::vector<std::size_t> dims;
+  std::int32_t axis;
+};
+
+inline constexpr const char* variants_suite = "variants";
+inline constexpr const char* axes_suite = "axes";
+
 struct Options {
+  std::string suite = variants_suite;
   std::vector<Shape> shapes;
+  std::vector<TensorShape> tensors;  // for the suite of the axes, which takes no shapes
   const ElementType* in = nullptr;
   const ElementType* out = nullptr;
   std::vector<std::string> isas;              // of this CPU, best last; never empty

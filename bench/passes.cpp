@@ -87,7 +87,7 @@ void add_passes(const SharedWorkload& work, const std::string& isa) {
   for (const Pass& pass : all_passes) {
     add_benchmark(work, "pass", isa, pass.name, [work, passes, max_ulp, &pass](benchmark::State& state) {
       if (!*max_ulp) *max_ulp = passes->max_ulp();
-      if (!accept_error(state, *work, **max_ulp)) return;
+      if (!accept_error(state, error_limit(work->out), **max_ulp)) return;
       for (auto _ : state) {
         (*passes.*pass.run)();
         benchmark::ClobberMemory();

@@ -18,6 +18,10 @@ from replacement import Unusable, replacement
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build" / "bench"
+OPERATORS = [("functions", "512x4096"), ("pre_ops", "512x4096"), ("positions", "1024x1024"), ("losses", "64x32000"),
+             ("losses", "4096x10"), ("top_k", "8x151936"), ("top_k", "1x128256"), ("row_state", "1x128256"),
+             ("axes", "1000x1024@0"), ("axes", "1x21x512x512@1"), ("axes", "32x81x8732@1"), ("axes", "512x4096@1")]
+QUICK_SHAPES = {"32x81x8732@1": "2x81x8732@1"}  # instead of those that take long to check
 SHAPES = ["4096x8", "4096x64", "1024x1000", "16384x128", "8192x512", "4096x2048", "32x4096", "64x32000", "1x32000",
           "1x128256", "8x151936", "32x262144"]
 
@@ -45,8 +49,11 @@ def positive(text):
 def parse_arguments(argv):
     parser = Parser(prog="bench/run", allow_abbrev=False, description="""
         Times every variant of softmax on every ISA of this CPU, checks each result before it is timed, and prints one
-        table. Exit status: 0; 1 if something went wrong or a result was wrong; 2 for bad arguments or files.""")
+        table. With --operators all other functions, pre-operations and axes, in units of a plain softmax. Exit status:
+        0; 1 if something went wrong or a result was wrong; 2 for bad arguments or files.""")
     parser.add_argument("--quick", action="store_true", help="all shapes in less than a minute, with more noise")
+    parser.add_argument("--operators", action="store_true",
+                        help="everything but the variants: functions, pre-operations, axes")
     parser.add_argument("--dtype", default="f32", metavar="TYPE",
                         help="f32 (default), f64, f16 or bf16; or two of them, such as f16:f32 for input and output")
     parser.add_argument("--isa", action="append", default=[], metavar="NAME", help="only this ISA; repeatable")
@@ -64,6 +71,8 @@ def parse_arguments(argv):
         parser.error("--out needs --logits")
     if args.logits and (args.shape or args.dtype != "f32"):
         parser.error("--logits brings its own shape and dtype: leave out --shape and --dtype")
+    if args.operators and (args.logits or args.variant):
+        parser.error("--operators goes without --variant, --logits and --out")
     if args.threads > (os.cpu_count() or 1):
         parser.error(f"--threads {args.threads}: this machine has {os.cpu_count()}")
     return args
@@ -98,6 +107,19 @@ def bench_command(binary, args):
     return command
 
 
+def softmax_jobs(args):
+    return [(shape, args.dtype, ["--shape", shape]) for shape in args.shape or SHAPES]
+
+
+def operator_jobs(args):
+    chosen = [(suite, QUICK_SHAPES.get(shape, shape) if args.quick else shape) for suite, shape in OPERATORS]
+    if args.shape:
+        chosen = [(suite, f"{shape}@0" if suite == "axes" else shape)
+                  for shape in args.shape for suite in dict(OPERATORS)]
+    return [(shape, args.dtype, ["--suite", suite, "--tensor" if suite == "axes" else "--shape", shape])
+            for suite, shape in chosen]
+
+
 def progress_result(measured, seconds):
     text = f"{seconds:5.1f} s"
     calls = [m for m in measured if m.family == "softmax"]
@@ -111,10 +133,11 @@ def run_shapes(command, jobs):
     """Runs the jobs, (shape, dtype, further words) each; the merged JSON of all."""
     merged = {}
     for index, (shape, dtype, words) in enumerate(jobs, 1):
-        print(f"[{index:>2}/{len(jobs)}] {shape:<12} {dtype:<4} ", end="", flush=True)
+        suite = words[1] + " " if words[0] == "--suite" else ""
+        print(f"[{index:>2}/{len(jobs)}] {suite}{shape:<12} {dtype:<4} ", end="", flush=True)
         start = time.monotonic()
         try:
-            output = check(command + ["--shape", shape, "--dtype", dtype] + words, stdout=subprocess.PIPE)
+            output = check(command + ["--dtype", dtype] + words, stdout=subprocess.PIPE)
         except Failed:
             print("failed", flush=True)
             raise
@@ -127,12 +150,15 @@ def run_shapes(command, jobs):
     return merged
 
 
-def report(merged, threads):
+def report(merged, threads, operators=False):
     """Prints the tables; false if a result was wrong."""
     benchmarks = merged["benchmarks"]
     print(f"\nmedians of {benchmarks[0]['repetitions']}, {threads} thread{'s' * (threads > 1)}, out of place\n")
     measured = table.measurements(benchmarks)
-    print(table.softmax_table(measured))
+    if operators:
+        print(table.operator_table(measured))
+    else:
+        print(table.softmax_table(measured))
     passes = table.pass_table(measured)
     if passes:
         print("\n" + passes)
@@ -151,16 +177,17 @@ def main(argv):
         out_file = files.enter_context(replacement(args.out)) if args.out else None
         scratch = pathlib.Path(files.enter_context(tempfile.TemporaryDirectory(dir=BUILD)))
         command = bench_command(build(), args)
-        jobs = [(shape, args.dtype, []) for shape in args.shape or SHAPES]
+        jobs = operator_jobs(args) if args.operators else softmax_jobs(args)
         if args.logits:
             npy.write_raw(logits, scratch / "logits")
             words = ["--logits", scratch / "logits"] + (["--out", scratch / "output"] if args.out else [])
-            jobs = [("{}x{}".format(*npy.rows_and_columns(logits)), npy.dtype_name(logits), words)]
+            shape = "{}x{}".format(*npy.rows_and_columns(logits))
+            jobs = [(shape, npy.dtype_name(logits), ["--shape", shape] + words)]
         merged = run_shapes(command, jobs)
         json_file.write(json.dumps(merged, indent=1).encode())
         if args.out:
             npy.raw_to_npy(scratch / "output", logits, out_file)
-        right = report(merged, args.threads)
+        right = report(merged, args.threads, args.operators)
     print(f"\nJSON: {os.path.relpath(args.json)}" + (f"; probabilities: {args.out}" if args.out else ""))
     return 0 if right else 1
 

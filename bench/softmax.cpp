@@ -66,7 +66,7 @@ void add_softmax(const SharedWorkload& work, const std::string& isa, const std::
                           max_ulp = std::optional<double>()](benchmark::State& state) mutable {
       if (!softmax.select_isa()) return state.SkipWithError("the ISA is not in use");
       if (!max_ulp) max_ulp = softmax.measure_error();
-      if (!accept_error(state, *softmax.work, *max_ulp)) return;
+      if (!accept_error(state, error_limit(softmax.work->out), *max_ulp)) return;
       for (auto _ : state) {
         benchmark::DoNotOptimize(softmax.run());
         benchmark::ClobberMemory();

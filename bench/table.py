@@ -3,6 +3,7 @@
 
 import collections
 import dataclasses
+import math
 
 import numpy
 
@@ -27,7 +28,7 @@ class Measurement:
 
     @property
     def elements(self):
-        return self.rows * int(self.shape.split("x")[1])
+        return math.prod(int(size) for size in self.shape.split("@")[0].split("x"))
 
     @property
     def time(self):
@@ -120,6 +121,38 @@ def softmax_table(all_measurements):
         lines.append(_line(m, limits, m.shape if m.shape != shape else ""))
         shape = m.shape
     return "\n".join(lines + [LEGEND])
+
+
+OPERATOR_HEADER = (f"{'suite':<10} {'shape':<15} {'type':<5} {'isa':<7} {'operation':<34} {'ns/16':>8} {'x softmax':>9}"
+                   f" {'max ULP':>8} {'spread':>6}")
+
+OPERATOR_LEGEND = """\
+ns/16      median time of 16 logits; spread: interquartile range over median
+x softmax  time over that of simdsoftmax_softmax_rows in the same run, on dense rows of the same number and length, same
+           ISA, dtype and threads; where another operation is named at the end, "0.5 x" is time over that of that one
+suite      axes: SIZES@AXIS; step_2: every second element of memory
+max ULP    worst error of all outputs, in units in the last place of the value, or for gradients of the larger of its
+           two terms; against a wider type"""
+
+
+def _operator_line(m, times, place):
+    softmax, unit = (times.get((*place, m.isa, name)) for name in ("softmax", m.label))
+    other = f"  {m.time / unit:.3f} x {m.label}" if unit and m.label != "softmax" else ""
+    return (f"{m.family:<10} {m.shape:<15} {m.types:<5} {m.isa:<7} {m.name:<34} {m.per_16:>8.3f}"
+            f" {_number(softmax and m.time / softmax, '.2f'):>9} {m.max_ulp:>8.3f} {m.spread:>6.1%}{other}")
+
+
+def operator_table(all_measurements):
+    times = {(m.family, m.types, m.shape, m.isa, m.name): m.time for m in all_measurements}
+    lines = [OPERATOR_HEADER]
+    last = None
+    for m in all_measurements:
+        place = (m.family, m.types, m.shape)
+        if (place, m.isa) != last:
+            lines.append("-" * len(OPERATOR_HEADER))
+        last = (place, m.isa)
+        lines.append(_operator_line(m, times, place))
+    return "\n".join(lines + [OPERATOR_LEGEND])
 
 
 def pass_table(all_measurements):
