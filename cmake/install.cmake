@@ -3,7 +3,8 @@
 include(CMakePackageConfigHelpers)
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/simdsoftmax)
 
-install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/simdsoftmax DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/simdsoftmax DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
+  PATTERN "*.md" EXCLUDE)
 install(TARGETS simdsoftmax_static simdsoftmax_shared EXPORT simdsoftmaxTargets)
 install(EXPORT simdsoftmaxTargets NAMESPACE simdsoftmax:: DESTINATION ${package_dir})
 
