@@ -168,7 +168,7 @@ void LossCase::check(const std::string& name) const {
     const auto rows = rows_along(got.log_probabilities.values(), shape_, axis_);
     const Format& out = format_of(log_in_place ? dtype_ : log_dtype);
     for (std::size_t r = 0; r < rows.size(); ++r) {
-      ASSERT_LE(log_softmax_error(format_of(dtype_), out, want.softmax[r], false, rows[r]), 1)
+      ASSERT_LE(log_softmax_error(format_of(dtype_), out, want.softmax[r], false, 0, rows[r]), 1)
           << name << ", log-probabilities of row " << r;
     }
   }

@@ -10,12 +10,12 @@ const std::vector<Operator>& operators() {
          return softmax_error(format_of(pair.out), exact, zeros, ops.softcap, got);
        }},
       {"log_softmax", simdsoftmax_log_softmax, false,
-       [](const Pair& pair, const ExactRow& exact, const RowOps&, bool zeros, const std::vector<double>& got) {
-         return log_softmax_error(format_of(pair.in), format_of(pair.out), exact, zeros, got);
+       [](const Pair& pair, const ExactRow& exact, const RowOps& ops, bool zeros, const std::vector<double>& got) {
+         return log_softmax_error(format_of(pair.in), format_of(pair.out), exact, zeros, ops.softcap, got);
        }},
       {"logsumexp", simdsoftmax_logsumexp, true,
-       [](const Pair& pair, const ExactRow& exact, const RowOps&, bool, const std::vector<double>& got) {
-         return logsumexp_error(format_of(pair.in), format_of(pair.out), exact, got.at(0));
+       [](const Pair& pair, const ExactRow& exact, const RowOps& ops, bool, const std::vector<double>& got) {
+         return logsumexp_error(format_of(pair.in), format_of(pair.out), exact, ops.softcap, got.at(0));
        }}};
   return all;
 }

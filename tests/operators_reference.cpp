@@ -181,27 +181,30 @@ double softmax_error(const Format& out, const ExactRow& exact, bool empty_row_ze
 }
 
 double log_softmax_error(const Format& in, const Format& out, const ExactRow& exact, bool empty_row_zeros,
-                         const std::vector<double>& got) {
+                         double softcap, const std::vector<double>& got) {
   if (exact.nan || (exact.empty && !empty_row_zeros)) return all_nan(got) ? 0 : infinity;
   const Format& compute = compute_format(in);
+  const Wide cap_error = std::ldexp(static_cast<Wide>(softcap), -50);
   double worst = 0;
   for (std::size_t c = 0; c < got.size(); ++c) {
     const Wide value = exact.log_probabilities.at(c);
     if (got[c] > 0) return infinity;
     const Wide max_place = exact.plain ? 0 : last_place(compute, exact.max.high);
     const Wide unit = std::isinf(value) ? 1 : std::max(last_place(compute, value), max_place);
-    worst = std::max(worst, rounded_error(compute, out, value, unit, 4, got[c]));
+    worst = std::max(worst, rounded_error(compute, out, value, unit + cap_error / 4, 4, got[c]));
   }
   return worst;
 }
 
-double logsumexp_error(const Format& in, const Format& out, const ExactRow& exact, double got) {
+double logsumexp_error(const Format& in, const Format& out, const ExactRow& exact, double softcap, double got) {
   const Format& compute = compute_format(in);
   if (exact.nan || exact.empty) return rounded_error(compute, out, exact.logsumexp, 1, 1, got);
   const bool f64 = compute.dtype == SIMDSOFTMAX_F64;
   const Wide result_place = last_place(compute, exact.logsumexp);
   const Wide unit = f64 ? std::max(result_place, last_place(compute, exact.max.high)) : result_place;
-  return rounded_error(compute, out, exact.logsumexp, unit, f64 ? 4 : 1, got);
+  const double units = f64 ? 4 : 1;
+  const Wide cap_error = std::ldexp(static_cast<Wide>(softcap), -50) / static_cast<Wide>(units);
+  return rounded_error(compute, out, exact.logsumexp, unit + cap_error, units, got);
 }
 
 }  // namespace softmax_test

@@ -58,13 +58,14 @@ Wide last_place(const Format& format, Wide value);
 // The type that rows of this one are computed in.
 const Format& compute_format(const Format& logits);
 
-// Errors as multiples of what the headers allow: up to 1 is right. Infinite for what no rounding explains. Rows that
+// Errors as multiples of what the headers allow: up to 1 is right. What a soft cap adds to the relative error of a
+// probability it adds to its logarithm. Infinite for what no rounding explains. Rows that
 // are NaN or empty are judged by what the contract says of them.
 double softmax_error(const Format& out, const ExactRow& exact, bool empty_row_zeros, double softcap,
                      const std::vector<double>& got);
 double log_softmax_error(const Format& in, const Format& out, const ExactRow& exact, bool empty_row_zeros,
-                         const std::vector<double>& got);
-double logsumexp_error(const Format& in, const Format& out, const ExactRow& exact, double got);
+                         double softcap, const std::vector<double>& got);
+double logsumexp_error(const Format& in, const Format& out, const ExactRow& exact, double softcap, double got);
 
 // |got - exact| over `units` units of `unit` in the compute type and one rounding to the type of the output.
 double rounded_error(const Format& compute, const Format& out, Wide exact, Wide unit, double units, double got);
