@@ -121,7 +121,7 @@ TEST_P(CrossEntropyTest, EveryOption) {
   for (const simdsoftmax_dtype dtype : float_dtypes) {
     for (const bool dense : {false, true}) {
       for (const std::size_t classes : {1U, 2U, 10U, 65U, 300U}) {
-        if (slow_machine() && classes == 300) continue;
+        if (slow_machine() && classes > 10) continue;
         for (const simdsoftmax_reduction reduction : reductions) {
           for (const double smoothing : {0.0, 0.1, 1.0}) {
             for (const bool weighted : {false, true}) {
@@ -182,6 +182,7 @@ TEST_P(CrossEntropyTest, AxesAndStrides) {
       for (const Sizes& shape : {Sizes{3, 10, 4}, Sizes{2, 65, 17}, Sizes{4, 2, 129}}) {
         for (std::size_t axis = 0; axis < 3; ++axis) {
           for (const std::size_t gap : {0U, 1U, 3U}) {
+            if (slow_machine() && (count_of(shape) > 500 || dtype == SIMDSOFTMAX_F16)) continue;
             LossCase one(dtype, shape, axis, dense);
             one.gap = gap;
             one.keeps_axis = gap == 1;
@@ -200,8 +201,8 @@ TEST_P(CrossEntropyTest, AxesAndStrides) {
 }
 
 TEST_P(CrossEntropyTest, Sizes) {
-  std::vector<std::size_t> sizes = {1, 2, 3, 7, 8, 15, 16, 17, 31, 64, 100, 128, 129, 1000};
-  if (!slow_machine()) sizes.insert(sizes.end(), {1025, 4097, 8193, 20001});
+  std::vector<std::size_t> sizes = {1, 2, 3, 7, 8, 15, 16, 17, 31, 64, 100, 128, 129};
+  if (!slow_machine()) sizes.insert(sizes.end(), {1000, 1025, 4097, 8193, 20001});
   for (const simdsoftmax_dtype dtype : {SIMDSOFTMAX_F32, SIMDSOFTMAX_F64}) {
     for (const std::size_t classes : sizes) {
       for (const bool dense : {false, true}) {
@@ -233,7 +234,7 @@ TEST_P(CrossEntropyTest, SureAndWrong) {
   for (const simdsoftmax_dtype dtype : {SIMDSOFTMAX_F32, SIMDSOFTMAX_F64}) {
     for (const double gap : {5.0, 15.0, 30.0, 80.0}) {
       for (const std::size_t classes : {2U, 10U, 300U, 9000U}) {
-        if (slow_machine() && classes == 9000) continue;
+        if (slow_machine() && classes > 10) continue;
         LossCase one(dtype, {3, classes}, 1, false);
         for (std::size_t i = 0; i < one.logits.size(); ++i)
           one.logits[i] = round_to(format_of(dtype), one.logits[i] / 4);
@@ -249,6 +250,7 @@ TEST_P(CrossEntropyTest, InPlace) {
   for (const simdsoftmax_dtype dtype : float_dtypes) {
     for (const bool dense : {false, true}) {
       for (const Sizes& shape : {Sizes{4, 20, 1}, Sizes{2, 33, 5}, Sizes{1, 9000, 1}}) {
+        if (slow_machine() && count_of(shape) > 1000) continue;
         for (const bool gradient : {false, true}) {
           LossCase one(dtype, shape, 1, dense);
           one.gap = 1;

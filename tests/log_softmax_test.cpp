@@ -40,8 +40,8 @@ class LogSoftmaxTest : public ConfigTest {
 };
 
 TEST_P(LogSoftmaxTest, EveryKindOfLogits) {
-  std::vector<std::size_t> sizes = {1, 2, 10, 65};
-  if (!slow_machine()) sizes.insert(sizes.end(), {3, 5, 8, 16, 21, 31, 64, 100, 129, 300, 513, 1025, 8193});
+  std::vector<std::size_t> sizes = {1, 2, 10};
+  if (!slow_machine()) sizes.insert(sizes.end(), {3, 5, 65, 8, 16, 21, 31, 64, 100, 129, 300, 513, 1025, 8193});
   for (const std::size_t cols : sizes) {
     for (const InputKind& kind : input_kinds()) {
       ASSERT_LE(error_of_row(make_row(kind, in(), cols)), 1) << kind.name;
@@ -54,6 +54,7 @@ TEST_P(LogSoftmaxTest, Theta) {
     simdsoftmax_options options = serial_options();
     options.theta = theta;
     for (const std::size_t cols : {1U, 2U, 10U, 65U, 129U, 1000U}) {
+      if (slow_machine() && cols > 65) continue;
       for (const double scale : {0.1, 4.0, 300.0}) {
         ASSERT_LE(error_of_row(normal_logits(in(), cols, scale, 71), options), 1) << "scale " << scale;
       }
@@ -118,6 +119,7 @@ TEST_P(LogSoftmaxTest, OneColumn) {
 
 TEST_P(LogSoftmaxTest, NanAndInfinityMakeTheirRowNanAndNoOther) {
   for (const std::size_t cols : {1U, 2U, 17U, 129U, 9000U}) {
+    if (slow_machine() && cols > 129) continue;
     const Shape shape{3, cols};
     const std::vector<double> logits = normal_logits(in(), 3 * cols, 4, 73);
     for (const Operator& op : operators()) {
@@ -175,7 +177,7 @@ TEST_P(LogSoftmaxTest, ThetaAndInfinities) {
 // The variant belongs to softmax; the number of threads changes no bit.
 TEST_P(LogSoftmaxTest, SameBitsWhateverTheOptions) {
   for (const Shape& shape : {Shape{40, 200}, Shape{3, 20001}, Shape{1, 150001}}) {
-    if (slow_machine() && shape.rows == 1) continue;
+    if (slow_machine() && shape.cols > 200) continue;
     const Bytes logits = encode(pair().in, normal_logits(in(), shape.rows * shape.cols, 4, 74));
     for (const Operator* op : {&log_softmax_operator(), &logsumexp_operator()}) {
       const Bytes expected = apply_to_rows(*op, pair(), shape, logits, serial_options());
@@ -207,7 +209,7 @@ TEST_P(LogSoftmaxTest, InPlace) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, LogSoftmaxTest, ::testing::ValuesIn(configs()), name_of_config);
+INSTANTIATE_TEST_SUITE_P(All, LogSoftmaxTest, ::testing::ValuesIn(operator_configs()), name_of_config);
 
 // Bits of log_softmax and logsumexp do not depend on which ISA with fma computed them.
 TEST(LogSoftmaxBits, AgreeBetweenIsasWithFma) {

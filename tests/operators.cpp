@@ -52,6 +52,16 @@ Bytes apply_to_rows(const Operator& op, const Pair& pair, const Shape& shape, co
   return output;
 }
 
+std::vector<Config> operator_configs() {
+  std::vector<Config> some;
+  for (const Config& config : configs()) {
+    if (!slow_machine() || (config.pair.in == config.pair.out && config.pair.in != SIMDSOFTMAX_BF16)) {
+      some.push_back(config);
+    }
+  }
+  return some;
+}
+
 simdsoftmax_options options_with(const simdsoftmax_pre_ops& pre_ops) {
   simdsoftmax_options options = serial_options();
   options.pre_ops = &pre_ops;

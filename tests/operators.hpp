@@ -36,6 +36,9 @@ Tensor apply(const Operator& op, const Tensor& logits, simdsoftmax_dtype output_
 Bytes apply_to_rows(const Operator& op, const Pair& pair, const Shape& shape, const Bytes& logits,
                     const simdsoftmax_options& options);
 
+// configs(), on a slow machine with some of the pairs.
+std::vector<Config> operator_configs();
+
 simdsoftmax_options options_with(const simdsoftmax_pre_ops& pre_ops);  // serial, and holding on to the pointer
 
 }  // namespace softmax_test

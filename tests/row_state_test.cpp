@@ -81,6 +81,7 @@ class RowStateTest : public ConfigTest {
     const Bytes expected = apply_to_rows(softmax_operator(), pair(), {1, values.size()}, logits, options);
     Random random(171);
     for (const std::size_t slices : {1U, 2U, 7U, 40U}) {
+      if (slow_machine() && slices % 2 == 0) continue;
       const State state = random_state(logits, options, slices, random);
       const Bytes got = finish(*state, logits, options, slices, random);
       if (got == expected) continue;
@@ -119,7 +120,7 @@ TEST_P(RowStateTest, Theta) {
   for (const double theta : {0.5, -1.0, 1.0 / 3, 0.0}) {
     simdsoftmax_options options = serial_options();
     options.theta = theta;
-    for (const std::size_t cols : {5U, 20001U}) {
+    for (const std::size_t cols : {5U, slow_machine() ? 8193U : 20001U}) {
       ASSERT_NO_FATAL_FAILURE(check(normal_logits(in(), cols, 4, 174), "theta " + std::to_string(theta), options));
     }
   }
@@ -130,6 +131,7 @@ TEST_P(RowStateTest, PartsOfDifferentKinds) {
   const std::size_t cols = 20001;
   const std::vector<double> plain = normal_logits(in(), cols, 4, 175);
   for (const std::size_t part : {std::size_t{0}, std::size_t{1}, cols / 8192}) {
+    if (slow_machine() && part != 1) continue;
     const auto first = static_cast<std::ptrdiff_t>(part * 8192);
     const auto last = std::min(first + 8192, static_cast<std::ptrdiff_t>(cols));
     const auto with = [&](double shift, bool elsewhere) {
@@ -144,6 +146,7 @@ TEST_P(RowStateTest, PartsOfDifferentKinds) {
     for (const double shift :
          {100.0, -100.0, 3000.0, 60000.0, -60000.0, 70000.0, -70000.0, 1e6, 1e30, -1e30, -infinity}) {
       if (std::fabs(shift) > largest(in()) && !std::isinf(shift)) continue;
+      if (slow_machine() && shift != 100 && shift != 70000 && !std::isinf(shift)) continue;
       const std::string name = std::to_string(shift) + " in part " + std::to_string(part);
       ASSERT_NO_FATAL_FAILURE(check(with(shift, false), name));
       ASSERT_NO_FATAL_FAILURE(check(with(shift, true), name + ", in the others"));
@@ -175,7 +178,7 @@ TEST_P(RowStateTest, Logsumexp) {
   for (const std::size_t cols : sizes()) {
     for (const double theta : {1.0, 0.4}) {
       for (const double shift : {0.0, 1000.0, -20000.0}) {
-        if (cols > 20000 && (theta != 1 || shift != 0)) continue;
+        if (cols > (slow_machine() ? 1000U : 20000U) && (theta != 1 || shift != 0)) continue;
         std::vector<double> values = normal_logits(in(), cols, 4, 177);
 
         for (double& value : values) value = round_to(in(), value + shift);
@@ -248,7 +251,7 @@ TEST_P(RowStateTest, AbsentPartsDoNotCount) {
               apply_to_rows(softmax_operator(), pair(), {1, cols}, logits, options));
 }
 
-INSTANTIATE_TEST_SUITE_P(All, RowStateTest, ::testing::ValuesIn(configs()), name_of_config);
+INSTANTIATE_TEST_SUITE_P(All, RowStateTest, ::testing::ValuesIn(operator_configs()), name_of_config);
 
 // A row that began on one ISA with fma may end on another.
 TEST(RowState, TravelsBetweenIsasWithFma) {
