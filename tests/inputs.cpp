@@ -93,7 +93,7 @@ std::vector<InputKind> make_kinds() {
 
 }  // namespace
 
-double uniform(Random& random) { return std::ldexp(static_cast<double>(random()), -32); }
+double uniform(Random& random) { return static_cast<double>(random()) * 0x1p-32; }
 
 double normal(Random& random) {
   double sum = -6;

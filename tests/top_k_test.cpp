@@ -211,7 +211,7 @@ TEST_P(TopKTest, SpecialRows) {
 }
 
 TEST_P(TopKTest, Argmax) {
-  for (const Sizes& shape : {Sizes{3, 8, 5}, Sizes{2, 65, 17}, Sizes{3, 2, 9000}, Sizes{40}}) {
+  for (const Sizes& shape : {Sizes{3, 8, 5}, Sizes{2, 65, 17}, Sizes{1, 2, 9000}, Sizes{40}}) {
     if (slow_machine() && count_of(shape) > 500) continue;
     const std::vector<double> values = normal_logits(in(), count_of(shape), 1, 167);
     std::vector<double> rounded = values;  // with ties
