@@ -22,8 +22,8 @@ bool lies_across(const RowsTask& task) {
   constexpr std::size_t least_inner = 8;
   constexpr std::size_t most_cols = columns_tile_bytes / 64;
   const int inner = task.grid.rank - 1;
-  return task.function == Function::softmax && task.pre_ops == nullptr && task.theta == 1.0 && task.cols > 1 &&
-         task.cols <= most_cols && inner >= 0 && task.grid.dims[inner] >= least_inner &&
+  return task.function != Function::logsumexp && task.pre_ops == nullptr && task.cols > 1 && task.cols <= most_cols &&
+         inner >= 0 && task.grid.dims[inner] >= least_inner &&
          is_dense(task.logits.row_strides[inner], task.logits.dtype) &&
          is_dense(task.output.row_strides[inner], task.output.dtype);
 }
@@ -45,6 +45,7 @@ void run_columns(const Call& call, const RowsTask& rows) {
   task.logits = rows.logits;
   task.output = rows.output;
   task.function = rows.function;
+  task.theta = rows.theta;
   task.empty_row_zeros = rows.empty_row_zeros;
   const std::size_t blocks = (task.inner + task.block - 1) / task.block;
   const std::size_t units = call.shape.rows / task.inner * blocks;

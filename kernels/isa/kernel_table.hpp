@@ -122,9 +122,11 @@ struct ColumnsTask {
   Operand logits;
   Operand output;
   Function function;  // softmax or log_softmax
+  double theta;
   bool empty_row_zeros;
 };
-constexpr std::size_t columns_tile_bytes = std::size_t{1} << 16;
+// A tile of columns lies on the stack. Wide tiles touch a page of the tensor for many columns, not for 16.
+constexpr std::size_t columns_tile_bytes = std::size_t{1} << 18;
 
 // softmax: theta y (g - sum of g y); log_softmax: theta (g - e^y sum of g).
 struct GradientTask {

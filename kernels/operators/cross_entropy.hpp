@@ -85,21 +85,21 @@ class LossRows {
     const LogScale scale = log_scale(row, state);
     // A gradient that overwrites the logits comes last.
     const bool log_in_place = task_.log_probabilities.data == task_.logits.data;
-    const double loss = ignored ? 0 : loss_from(row, scale);
+    const double loss = ignored ? 0 : loss_from(row, scale, state);
     if (log_in_place) write_gradient(ignored, loss, scale, state);
-    if (task_.log_probabilities.data != nullptr) write_log(row, scale, false);
+    if (task_.log_probabilities.data != nullptr) write_log(row, state, scale, false);
     if (!log_in_place) write_gradient(ignored, loss, scale, state);
     return loss;
   }
 
-  double loss_from(const StagedRow<T>& row, const LogScale& scale) {
+  double loss_from(const StagedRow<T>& row, const LogScale& scale, const RowState& state) {
     if (!(scale.max > -Limits<double>::infinity)) return Limits<double>::nan;
     if (is_plain()) {
       const double below = (scale.max - row.x.one(static_cast<std::size_t>(label()))) + scale.max_low;
       const double weight = weight_of_label();
       return weight == 0 ? 0 : weight * (below + scale.log_sum);
     }
-    return weighted_loss(scale);
+    return weighted_loss({scale.max + state.shift, scale.max_low, scale.log_sum});
   }
 
   // Integer labels that are not smoothed: one class counts.
@@ -125,7 +125,8 @@ class LossRows {
       accumulate(weight, weights.total());
     }
     weight_sum_ = total(weight);
-    return total(loss);
+    // What the compensation of an infinite sum holds is NaN.
+    return is_finite(loss.high) ? total(loss) : loss.high;
   }
 
   void write_gradient(bool ignored, double loss, const LogScale& scale, const RowState& state) {
@@ -138,7 +139,7 @@ class LossRows {
     // 1 - p of the label keeps its accuracy where p is near 1.
     double at_label = 0;
     if (plain) {
-      const double log_p = -((scale.max - one_logit()) + scale.max_low + scale.log_sum);
+      const double log_p = -((scale.max - one_logit(state)) + scale.max_low + scale.log_sum);
       at_label = factor * weight * exp_minus_one(log_p < 0 ? log_p : 0);
     }
     StagedRow<T> row = staged(task_.grad_logits);
@@ -158,9 +159,10 @@ class LossRows {
     }
   }
 
-  double one_logit() {
+  double one_logit(const RowState& state) {
     Tile<T> tile;
     return StagedSource<T>(task_.logits, task_.theta, nullptr, task_.cols, cursor_, tile)
+        .shifted(static_cast<T>(state.shift))
         .one(static_cast<std::size_t>(label()));
   }
 

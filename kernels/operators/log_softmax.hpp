@@ -24,41 +24,45 @@ double low_of_max(const Row& row, typename Row::T max) {
   });
 }
 
-// The state of a row and its log scale. max is -inf for a row without mass, NaN for one with NaN or +inf.
+// The state of a row and its log scale, relative to the state's shift; the row's source is shifted with it. max is -inf
+// for a row without mass, NaN for one with NaN or +inf.
 template <class Row>
-SIMDSOFTMAX_NOINLINE LogScale log_scale(const Row& row, RowState& state) {
+SIMDSOFTMAX_NOINLINE LogScale log_scale(Row& row, RowState& state) {
   using T = typename Row::T;
-  const double max = row.max();
+  double max = row.max();
   const bool ordinary = is_ordinary<T>(max);
   const std::int64_t anchor = ordinary ? anchor_of(max) : 0;
   state = ordinary ? row.sum(NoSink<T>{}, Exp<T>(anchor), anchor) : any_state(row);
   if (is_nan(state.sum)) return {Limits<double>::nan, 0, 0};
   if (is_nothing(state) || max == -Limits<double>::infinity) return {-Limits<double>::infinity, 0, 0};
+  if (state.shift != 0) {
+    row.x = row.x.shifted(static_cast<T>(state.shift));
+    max = row.max();
+  }
+  // A sink so far above everything that its exponential is infinite is all of the sum.
+  if (!is_finite(state.sum.high)) return {max, 0, row.x.sink() - state.shift - max};
 
-  const double largest = exp_in<T>(state, max);
+  const double largest = exp_in<T>(state, state.shift + max);
   if (total(state.sum) < one_dominates * largest) {
     // log(1 + others / largest), which keeps its relative accuracy where the others are few.
     const double max_low = row.x.is_exact() ? 0 : low_of_max(row, static_cast<T>(max));
-    Row shifted = row;
-    shifted.x = row.x.shifted(static_cast<T>(state.shift));
-    const double shifted_max = max - state.shift;
-    const ExpOfOthers<T> others(Exp<T>(state.anchor), static_cast<T>(shifted_max));
-    const RowState rest = shifted.sum(NoSink<T>{}, others, state.anchor, state.shift);
-    const double ratio = total(rest.sum) / (largest * (1 + max_low));
+    const ExpOfOthers<T> others(Exp<T>(state.anchor), static_cast<T>(max));
+    const RowState rest = row.sum(NoSink<T>{}, others, state.anchor, state.shift);
+    const double ratio = total(rest.sum) / (largest * scalar_exp(max_low));
     const double sum = 1 + ratio;
     return {max, max_low, log(SplitSum{sum, ratio - (sum - 1)})};
   }
   return {max, 0, log(scaled(state.sum, 1 / largest))};
 }
 
-// Log-probabilities of a row with this scale.
+// Log-probabilities of a row with this state and scale.
 template <class Row>
-void write_log(const Row& row, const LogScale& scale, bool empty_row_zeros) {
+void write_log(const Row& row, const RowState& state, const LogScale& scale, bool empty_row_zeros) {
   using T = typename Row::T;
   if (is_nan(scale.max)) return row.fill(Limits<T>::nan);
   if (scale.max == -Limits<double>::infinity) {
-    // With a sink there is mass, though none of it is written.
-    return row.fill(empty_row_zeros || row.x.has_sink() ? -Limits<T>::infinity : Limits<T>::nan);
+    // A sink is mass, though none of it is written.
+    return row.fill(empty_row_zeros || !is_nothing(state) ? -Limits<T>::infinity : Limits<T>::nan);
   }
   row.write([&](const auto& tile, const auto& to, std::size_t n) { log_pass(tile, to, scale, n); },
             -Limits<T>::infinity);

@@ -27,18 +27,20 @@ StagedRow<T> staged_row(const RowsTask& task, const RowCursor& cursor, Tile<T>& 
   return {x, y, stash, in_tile ? x.first() : 0, in_tile || !(task.in_place && stash != nullptr), team};
 }
 
-// logsumexp rounded once to the dtype; f32 and halves need f64 exponentials where the result is small beside its terms.
-template <class T>
-double row_logsumexp(const RowsTask& task, const RowCursor& cursor, RowTeam& team);
-
 template <class T>
 SIMDSOFTMAX_NOINLINE double logsumexp_in(const RowsTask& task, const RowCursor& cursor, RowTeam& team) {
   Tile<T> tile;
   StagedRow<T> row = staged_row<T>(task, cursor, tile, team);
   row.stash = nullptr;
   RowState state;
-  if (!ThreePass::walk(row, state)) state = any_state(row);
-  return logsumexp_of<T>(state);
+  if constexpr (sizeof(T) == 8) {
+    // Relative to the maximum, which is the result where it has all of the mass.
+    const LogScale scale = log_scale(row, state);
+    if (is_finite(scale.max)) return state.shift + (scale.max + (scale.max_low + scale.log_sum));
+  } else {
+    if (!ThreePass::walk(row, state)) state = any_state(row);
+  }
+  return logsumexp_of(row, state);
 }
 
 // The exponentials of f32 rows are good for 1 ULP of logsumexp from 4 on, and for 2^-21 below: there it is taken in
@@ -70,18 +72,18 @@ void softmax_row(const RowsTask& task, const RowCursor& cursor, RowTeam& team, T
     row.normalize(state);
   }
   if (task.pre_ops != nullptr && task.pre_ops->logsumexp.data != nullptr && team.is_first()) {
-    store_one(logsumexp_of<T>(state), cursor.at(task.pre_ops->logsumexp), task.pre_ops->logsumexp.dtype);
+    store_one(logsumexp_of(row, state), cursor.at(task.pre_ops->logsumexp), task.pre_ops->logsumexp.dtype);
   }
 }
 
 template <class T>
 void log_softmax_row(const RowsTask& task, const RowCursor& cursor, RowTeam& team, Tile<T>& tile) {
-  const StagedRow<T> row = staged_row(task, cursor, tile, team);
+  StagedRow<T> row = staged_row(task, cursor, tile, team);
   RowState state;
   const LogScale scale = log_scale(row, state);
-  write_log(row, scale, task.empty_row_zeros);
+  write_log(row, state, scale, task.empty_row_zeros);
   if (task.pre_ops != nullptr && task.pre_ops->logsumexp.data != nullptr && team.is_first()) {
-    store_one(logsumexp_of<T>(state), cursor.at(task.pre_ops->logsumexp), task.pre_ops->logsumexp.dtype);
+    store_one(logsumexp_of(row, state), cursor.at(task.pre_ops->logsumexp), task.pre_ops->logsumexp.dtype);
   }
 }
 
@@ -96,24 +98,24 @@ void logsumexp_row(const RowsTask& task, const RowCursor& cursor, RowTeam& team)
 }
 
 template <class T>
+SIMDSOFTMAX_NOINLINE void walk_row(const RowsTask& task, const RowCursor& cursor, RowTeam& team, Tile<T>& tile) {
+  switch (task.function) {
+    case Function::softmax:
+      return softmax_row<T>(task, cursor, team, tile);
+    case Function::log_softmax:
+      return log_softmax_row<T>(task, cursor, team, tile);
+    case Function::logsumexp:
+      return logsumexp_row<T>(task, cursor, team);
+  }
+}
+
+template <class T>
 void walk_rows(const void* given, std::size_t first, std::size_t last, const Team& team) {
   const RowsTask& task = *static_cast<const RowsTask*>(given);
   Tile<T> tile;
   RowTeam row_team(team, task.cols, task.part_length);
   RowCursor cursor(task.grid, first);
-  for (std::size_t r = first; r < last; ++r, cursor.next()) {
-    switch (task.function) {
-      case Function::softmax:
-        softmax_row<T>(task, cursor, row_team, tile);
-        break;
-      case Function::log_softmax:
-        log_softmax_row<T>(task, cursor, row_team, tile);
-        break;
-      case Function::logsumexp:
-        logsumexp_row<T>(task, cursor, row_team);
-        break;
-    }
-  }
+  for (std::size_t r = first; r < last; ++r, cursor.next()) walk_row<T>(task, cursor, row_team, tile);
 }
 
 // Rows that a variant cannot finish.

@@ -60,6 +60,13 @@ SIMDSOFTMAX_NOINLINE RowState any_state(const Row& row) {
   return alone;
 }
 
+// A sink whose exponential is infinite in the units of the sum is all there is to the log.
+template <class Row>
+double logsumexp_of(const Row& row, const RowState& state) {
+  if (row.x.has_sink() && state.sum.high == Limits<double>::infinity) return row.x.sink();
+  return logsumexp_of<typename Row::T>(state);
+}
+
 // Probabilities of a row with this state from its logits.
 template <class Row>
 SIMDSOFTMAX_NOINLINE void finish_any(const Row& row, const RowState& state, bool empty_row_zeros) {

@@ -38,7 +38,7 @@ class TopKRow {
     if (task_.probabilities.data != nullptr) write_probabilities(state, valid);
     if (task_.pre_ops != nullptr && task_.pre_ops->logsumexp.data != nullptr) {
       const Operand& output = task_.pre_ops->logsumexp;
-      store_one(logsumexp_of<T>(state), cursor_.at(output), output.dtype);
+      store_one(logsumexp_of(row_, state), cursor_.at(output), output.dtype);
     }
   }
 
@@ -76,7 +76,7 @@ class TopKRow {
       if (largest_[i].column < static_cast<std::int64_t>(2 * detail::max_top_k)) taken[largest_[i].column] = true;
     }
     for (std::size_t column = 0; largest_.size() < task_.k; ++column) {
-      if (!taken[column]) largest_.append({-Limits<T>::infinity, 0, static_cast<std::int64_t>(column)});
+      if (!taken[column]) largest_.add({-Limits<T>::infinity, 0, static_cast<std::int64_t>(column)});
     }
   }
 
@@ -102,11 +102,13 @@ class TopKRow {
     }
     tile_.forget();
     for (std::size_t i = 0; i < task_.k; ++i) {
-      tile_.hi[i] = largest_[i].hi - static_cast<T>(state.shift);
+      tile_.hi[i] = largest_[i].hi;
       tile_.lo[i] = largest_[i].lo;
     }
     // No vector reads beyond what was written.
     for (std::size_t i = task_.k; i < task_.k + width<T>; ++i) tile_.hi[i] = tile_.lo[i] = 0;
+    tile_.has_lo = true;
+    shift_tile(tile_.hi, tile_, task_.k, static_cast<T>(state.shift));
     const Exp<T> exp(state.anchor);
     const PairSource<T> winners{tile_.hi, tile_.lo};
     SplitSum sum = state.sum;

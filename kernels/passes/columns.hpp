@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// Passes over rows that lie side by side, one to a lane: element c of each of them is at tile[c * pitch]. They do what
-// the passes along a row do, in the same order, and give the same bits.
+// Passes over rows that lie side by side, one to a lane: element c of each of them is at tile[c * pitch], and so many
+// rows of 64 bytes lie together. The passes do what those along a row do, in the same order, and give the same bits.
 
 #include "passes/lane_sum.hpp"
 #include "passes/normalize.hpp"
@@ -10,6 +10,9 @@
 
 namespace simdsoftmax::SIMDSOFTMAX_ISA {
 namespace {
+
+template <class T>
+constexpr std::size_t pitch = virtual_width<T>;
 
 // One number in f64 for each lane of a vector.
 template <class T>
@@ -23,16 +26,16 @@ SIMDSOFTMAX_INLINE F32 narrow(const WideLanes<float>& v) { return join_halves(v.
 SIMDSOFTMAX_INLINE F64 narrow(const WideLanes<double>& v) { return v.part[0]; }
 
 template <class T>
-SIMDSOFTMAX_NOINLINE Vector<T> max_of_columns(const T* tile, std::size_t pitch, std::size_t cols) {
+SIMDSOFTMAX_NOINLINE Vector<T> max_of_columns(const T* tile, std::size_t cols) {
   Vector<T> m0(-Limits<T>::infinity), m1 = m0, m2 = m0, m3 = m0;
   std::size_t c = 0;
   for (; c + 4 <= cols; c += 4) {
-    m0 = max_or_second(load(tile + c * pitch), m0);
-    m1 = max_or_second(load(tile + (c + 1) * pitch), m1);
-    m2 = max_or_second(load(tile + (c + 2) * pitch), m2);
-    m3 = max_or_second(load(tile + (c + 3) * pitch), m3);
+    m0 = max_or_second(load(tile + c * pitch<T>), m0);
+    m1 = max_or_second(load(tile + (c + 1) * pitch<T>), m1);
+    m2 = max_or_second(load(tile + (c + 2) * pitch<T>), m2);
+    m3 = max_or_second(load(tile + (c + 3) * pitch<T>), m3);
   }
-  for (; c < cols; ++c) m0 = max_or_second(load(tile + c * pitch), m0);
+  for (; c < cols; ++c) m0 = max_or_second(load(tile + c * pitch<T>), m0);
   return max_or_second(max_or_second(m0, m1), max_or_second(m2, m3));
 }
 
@@ -72,32 +75,50 @@ class ColumnExp {
 template <class T>
 class ColumnSum {
  public:
-  ColumnSum() {
-    for (auto& s : sums_) s = {};
-    for (auto& s : low_) s = {};
+  // The first value of one of the virtual lanes, and those that follow.
+  SIMDSOFTMAX_INLINE void begin(std::size_t lane, Vector<T> v) {
+    sums_[lane] = widen(v);
+    if constexpr (compensated) low_[lane] = F64(0.0);
+  }
+  SIMDSOFTMAX_INLINE void add(std::size_t lane, Vector<T> v) {
+    const WideLanes<T> wide = widen(v);
+    if constexpr (compensated) {
+      accumulate(sums_[lane].part[0], low_[lane], wide.part[0]);
+    } else {
+      for (std::size_t i = 0; i < wide.count; ++i) sums_[lane].part[i] = sums_[lane].part[i] + wide.part[i];
+    }
   }
 
-  SIMDSOFTMAX_INLINE void add(std::size_t lane, F32 v) {
-    const WideLanes<float> wide = widen(v);
-    for (std::size_t i = 0; i < wide.count; ++i) sums_[lane].part[i] = sums_[lane].part[i] + wide.part[i];
-  }
-  SIMDSOFTMAX_INLINE void add(std::size_t lane, F64 v) { accumulate(sums_[lane].part[0], low_[lane].part[0], v); }
-
-  SIMDSOFTMAX_INLINE void total(WideLanes<T>& high, WideLanes<T>& low) {
-    for (std::size_t i = 0; i < high.count; ++i) {
-      if constexpr (sizeof(T) == 4) {
-        high.part[i] = halved(sums_, i);
+  // Of the first `used` virtual lanes; the others are zero.
+  SIMDSOFTMAX_INLINE void total(std::size_t used, WideLanes<T>& high, WideLanes<T>& low) {
+    if constexpr (compensated) {
+      halve(used, [&](std::size_t l, std::size_t other) { low_[l] = low_[l] + low_[other]; });
+      low.part[0] = low_[0];
+      high.part[0] = F64(0.0);
+      for (std::size_t l = 0; l < used; ++l) accumulate(high.part[0], low.part[0], sums_[l].part[0]);
+    } else {
+      halve(
+          used, [&](std::size_t l, std::size_t other) __attribute__((always_inline)) {
+            for (std::size_t i = 0; i < high.count; ++i) sums_[l].part[i] = sums_[l].part[i] + sums_[other].part[i];
+          });
+      for (std::size_t i = 0; i < high.count; ++i) {
+        high.part[i] = sums_[0].part[i];
         low.part[i] = F64(0.0);
-      } else {
-        low.part[i] = halved(low_, i);
-        high.part[i] = F64(0.0);
-        for (const auto& sum : sums_) accumulate(high.part[i], low.part[i], sum.part[i]);
       }
     }
   }
 
  private:
   static constexpr std::size_t lanes = virtual_width<T>;
+  static constexpr bool compensated = sizeof(T) == sizeof(double);
+
+  template <class Add>
+  SIMDSOFTMAX_INLINE static void halve(std::size_t used, const Add& add) {
+    for (std::size_t half = lanes / 2; half > 0; half /= 2) {
+      for (std::size_t l = 0; l < half && l + half < used; ++l) add(l, l + half);
+      used = used < half ? used : half;
+    }
+  }
 
   SIMDSOFTMAX_INLINE static void accumulate(F64& high, F64& low, F64 v) {
     const F64 sum = high + v;
@@ -106,46 +127,39 @@ class ColumnSum {
     high = sum;
   }
 
-  SIMDSOFTMAX_INLINE static F64 halved(WideLanes<T> (&s)[lanes], std::size_t i) {
-    for (std::size_t half = lanes / 2; half > 0; half /= 2) {
-      for (std::size_t l = 0; l < half; ++l) s[l].part[i] = s[l].part[i] + s[l + half].part[i];
-    }
-    return s[0].part[i];
-  }
-
   WideLanes<T> sums_[lanes];
-  WideLanes<T> low_[lanes];  // used for f64 only
+  F64 low_[compensated ? lanes : 1];
 };
 
 // Exponentials in place, and their sums.
 template <class T>
-SIMDSOFTMAX_NOINLINE void exp_sum_of_columns(T* tile, std::size_t pitch, std::size_t cols, const ColumnExp<T>& exp_of,
-                                             WideLanes<T>& high, WideLanes<T>& low) {
+SIMDSOFTMAX_NOINLINE void exp_sum_of_columns(T* tile, std::size_t cols, const ColumnExp<T>& exp_of, WideLanes<T>& high,
+                                             WideLanes<T>& low) {
   constexpr std::size_t lanes = virtual_width<T>;
   const ColumnExp<T> exp = exp_of;
   ColumnSum<T> sum;
   const auto exponential = [&](std::size_t c) __attribute__((always_inline)) {
-    const Vector<T> v = exp(load(tile + c * pitch));
-    store(tile + c * pitch, v);
+    const Vector<T> v = exp(load(tile + c * pitch<T>));
+    store(tile + c * pitch<T>, v);
     return v;
   };
-  std::size_t c = 0;
-  for (; c + chunk_length<T> <= cols; c += chunk_length<T>) {
-    for (std::size_t l = 0; l < lanes; ++l) sum.add(l, tree_sum<T, chunk_vectors<T>>(c + l, exponential));
+  const auto exponential_or_zero = [&](std::size_t c) __attribute__((always_inline)) {
+    return c < cols ? exponential(c) : Vector<T>(T(0));
+  };
+  for (std::size_t c = 0; c < cols; c += chunk_length<T>) {
+    const bool whole = c + chunk_length<T> <= cols;
+    for (std::size_t l = 0; l < lanes && c + l < cols; ++l) {
+      const Vector<T> v = whole ? tree_sum<T, chunk_vectors<T>>(c + l, exponential)
+                                : tree_sum<T, chunk_vectors<T>>(c + l, exponential_or_zero);
+      c == 0 ? sum.begin(l, v) : sum.add(l, v);
+    }
   }
-  for (std::size_t l = 0; l < lanes && c + l < cols; ++l) {
-    sum.add(l, tree_sum<T, chunk_vectors<T>>(
-                   c + l, [&](std::size_t at) __attribute__((always_inline)) {
-                     return at < cols ? exponential(at) : Vector<T>(T(0));
-                   }));
-  }
-  sum.total(high, low);
+  sum.total(cols < lanes ? cols : lanes, high, low);
 }
 
 // Probabilities in place; NaN where the sum is.
 template <class T>
-SIMDSOFTMAX_NOINLINE void scale_columns(T* tile, std::size_t pitch, std::size_t cols, const WideLanes<T>& high,
-                                        const WideLanes<T>& low) {
+SIMDSOFTMAX_NOINLINE void scale_columns(T* tile, std::size_t cols, const WideLanes<T>& high, const WideLanes<T>& low) {
   WideLanes<T> factor, factor_low, smallest;
   for (std::size_t i = 0; i < high.count; ++i) {
     const NormalFactors<T, F64> factors(high.part[i], low.part[i]);
@@ -154,11 +168,13 @@ SIMDSOFTMAX_NOINLINE void scale_columns(T* tile, std::size_t pitch, std::size_t 
     smallest.part[i] = factors.smallest;
   }
   const Normalizer<T> normalize(narrow(factor), narrow(factor_low), narrow(smallest));
-  for (std::size_t c = 0; c < cols; ++c) store(tile + c * pitch, normalize(load(tile + c * pitch)));
+  for (std::size_t c = 0; c < cols; ++c) store(tile + c * pitch<T>, normalize(load(tile + c * pitch<T>)));
   const Vector<T> sum = narrow(high);
   if (xsimd::all(sum == sum)) return;
-  const Vector<T> nan_or_zero = sum - sum;
-  for (std::size_t c = 0; c < cols; ++c) store(tile + c * pitch, load(tile + c * pitch) + nan_or_zero);
+  for (std::size_t c = 0; c < cols; ++c) {
+    T* const y = tile + c * pitch<T>;
+    store(y, xsimd::select(sum == sum, load(y), Vector<T>(Limits<T>::nan)));
+  }
 }
 
 }  // namespace

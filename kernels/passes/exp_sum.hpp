@@ -31,7 +31,8 @@ SIMDSOFTMAX_NOINLINE void exp_sum_pass(const Source x, const Sink e, const Exp& 
   lanes = sum;
 }
 
-// exp for the sum of all that is not the row's maximum.
+// exp for the sum of all that is not the row's maximum. What lies below the range of the anchor counts as zero, not as
+// the end of the range: nothing larger is there to drown it.
 template <class T>
 class ExpOfOthers {
  public:
@@ -39,7 +40,8 @@ class ExpOfOthers {
 
   template <class Logit>
   SIMDSOFTMAX_INLINE Vector<T> operator()(const Logit& x) const {
-    return xsimd::select(high_part<T>(x) == max_, Vector<T>(T(0)), exp_(x));
+    const Vector<T> hi = high_part<T>(x);
+    return xsimd::select((hi == max_) | (hi <= exp_.lowest()), Vector<T>(T(0)), exp_(x));
   }
 
  private:

@@ -30,13 +30,15 @@ double exp_in(const RowState& state, double x) {
   return scalar_exp(distance(x, state) + ExpCore<T>::log_factor) * power_of_two(ExpRange<T>::headroom);
 }
 
-// The log of the sum of exponentials.
+// The log of the sum of exponentials, which does not depend on the anchor that a variant has chosen: the power of two
+// of the sum goes to the anchor.
 template <class T>
 double logsumexp_of(const RowState& state) {
   if (is_nan(state.sum)) return Limits<double>::nan;
   if (is_nothing(state)) return -Limits<double>::infinity;
-  const double relative = log(state.sum) - ExpCore<T>::log_factor;
-  return state.shift + (static_cast<double>(state.anchor - ExpRange<T>::headroom) * ln_2 + relative);
+  const std::int64_t power = exponent_of(state.sum.high);
+  const double relative = log(scaled(state.sum, power_of_two(-power))) - ExpCore<T>::log_factor;
+  return state.shift + (static_cast<double>(state.anchor + power - ExpRange<T>::headroom) * ln_2 + relative);
 }
 
 // Relative to different shifts, the lower state is multiplied by a power of e; otherwise both are taken relative to the

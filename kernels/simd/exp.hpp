@@ -67,8 +67,7 @@ class Exp {
     return core_(range_(x));
   }
 
-  // Logits above it are beyond the climb.
-  SIMDSOFTMAX_INLINE Vector<T> highest() const { return range_.highest(); }
+  SIMDSOFTMAX_INLINE Vector<T> lowest() const { return range_.lowest(); }
 
  private:
   LogitRange<T, above> range_;

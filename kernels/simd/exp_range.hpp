@@ -68,7 +68,7 @@ class LogitRange {
     return {hi, xsimd::select(hi == x.hi, x.lo, Vector<T>(T(0)))};
   }
 
-  SIMDSOFTMAX_INLINE Vector<T> highest() const { return highest_; }
+  SIMDSOFTMAX_INLINE Vector<T> lowest() const { return lowest_; }
 
  private:
   Vector<T> lowest_;

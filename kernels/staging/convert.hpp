@@ -45,6 +45,9 @@ SIMDSOFTMAX_NOINLINE void convert_to(const T* from, Out* to, std::size_t n) {
 // Bytes of an element of a dtype of logits.
 constexpr std::ptrdiff_t size_of(Dtype dtype) { return dtype == Dtype::f64 ? 8 : dtype == Dtype::f32 ? 4 : 2; }
 
+template <class T>
+constexpr Dtype dtype_of = sizeof(T) == 4 ? Dtype::f32 : Dtype::f64;
+
 // What is not dense goes through a buffer of so many elements, bytes as they are.
 constexpr std::size_t gathered = 256;
 

@@ -17,6 +17,7 @@ struct PlainRow {
   std::size_t last() const { return cols; }
   static constexpr bool has_sink() { return false; }
   static constexpr double sink() { return 0; }
+  static void forget_tile() {}
 
   template <class Body>
   SIMDSOFTMAX_INLINE void each_tile(std::size_t begin, std::size_t end, const Body& body) const {

@@ -18,17 +18,25 @@ SIMDSOFTMAX_INLINE SplitLogit<T> two_sum(Vector<T> a, Vector<T> b) {
   return {sum, (a - (sum - added)) + (b - added)};
 }
 
-// z = factor * z, the factor as the sum of two numbers of the compute type. The first step: there is no lo yet.
+// The n numbers from `from` on, vector by vector: work(i, vector). Lanes behind the n-th are 0.
+template <class T, class Work>
+SIMDSOFTMAX_INLINE void each_vector(const T* from, std::size_t n, const Work& work) {
+  for_each_vector<T>(
+      0, n, [&](std::size_t i) __attribute__((always_inline)) { work(i, load(from + i)); },
+      [&](std::size_t i, std::size_t m) { work(i, load_first(from + i, m, Vector<T>(T(0)))); });
+}
+
+// z = factor * x, the factor as the sum of two numbers of the compute type.
 template <class T>
-SIMDSOFTMAX_NOINLINE void scale_tile(Tile<T>& tile, std::size_t n, double factor) {
+SIMDSOFTMAX_NOINLINE void scale_tile(const T* from, Tile<T>& tile, std::size_t n, double factor) {
   const auto high = static_cast<T>(factor);
   const auto low = static_cast<T>(factor - static_cast<double>(high));
-  for (std::size_t i = 0; i < n; i += width<T>) {
-    const Vector<T> x = load(tile.hi + i);
-    const Vector<T> product = x * Vector<T>(high);
-    store(tile.hi + i, product);
-    store(tile.lo + i, mul_add(x, Vector<T>(low), product_error(x, Vector<T>(high), product)));
-  }
+  each_vector(
+      from, n, [&](std::size_t i, Vector<T> x) __attribute__((always_inline)) {
+        const Vector<T> product = x * Vector<T>(high);
+        store(tile.hi + i, product);
+        store(tile.lo + i, mul_add(x, Vector<T>(low), product_error(x, Vector<T>(high), product)));
+      });
   tile.has_lo = true;
 }
 
@@ -38,71 +46,99 @@ SIMDSOFTMAX_INLINE F64 tanh(F64 y, const ExpCore<double>& exp) {
   return (e - F64(1.0)) / (e + F64(1.0));
 }
 
-SIMDSOFTMAX_INLINE void cap_vector(float* hi, float* lo, bool has_lo, F64 cap, const ExpCore<double>& exp) {
-  const F32 x = load(hi);
-  const F32 rest = has_lo ? load(lo) : F32(0.0f);
-  const F64 low = cap * tanh((low_half_f64(x) + low_half_f64(rest)) / cap, exp);
-  const F64 high = cap * tanh((high_half_f64(x) + high_half_f64(rest)) / cap, exp);
+// hi + lo in f64, capped, and split again.
+SIMDSOFTMAX_INLINE SplitLogit<float> soft_cap(F32 hi, F32 lo, F64 cap, const ExpCore<double>& exp) {
+  const F64 low = cap * tanh((low_half_f64(hi) + low_half_f64(lo)) / cap, exp);
+  const F64 high = cap * tanh((high_half_f64(hi) + high_half_f64(lo)) / cap, exp);
   const F32 z = join_halves(low, high);
-  store(hi, z);
-  store(lo, join_halves(low - low_half_f64(z), high - high_half_f64(z)));
+  return {z, join_halves(low - low_half_f64(z), high - high_half_f64(z))};
 }
-SIMDSOFTMAX_INLINE void cap_vector(double* hi, double* lo, bool has_lo, F64 cap, const ExpCore<double>& exp) {
-  const F64 x = load(hi);
-  store(hi, cap * tanh((has_lo ? x + load(lo) : x) / cap, exp));
-  store(lo, F64(0.0));
+SIMDSOFTMAX_INLINE SplitLogit<double> soft_cap(F64 hi, F64 lo, F64 cap, const ExpCore<double>& exp) {
+  return {cap * tanh((hi + lo) / cap, exp), F64(0.0)};
 }
 
-// z = cap * tanh(z / cap), in f64.
+// z = cap * tanh(x / cap), in f64.
 template <class T>
-SIMDSOFTMAX_NOINLINE void soft_cap_tile(Tile<T>& tile, std::size_t n, double cap) {
+SIMDSOFTMAX_NOINLINE void soft_cap_tile(const T* from, Tile<T>& tile, std::size_t n, double cap) {
   const ExpCore<double> exp(ExpRange<double>::headroom);
-  for (std::size_t i = 0; i < n; i += width<T>) cap_vector(tile.hi + i, tile.lo + i, tile.has_lo, F64(cap), exp);
+  each_vector(
+      from, n, [&](std::size_t i, Vector<T> x) __attribute__((always_inline)) {
+        const Vector<T> zero(T(0));
+        const Vector<T> lo = tile.has_lo ? load(tile.lo + i) : zero;
+        // The lo of an infinite x may be NaN.
+        const SplitLogit<T> z = soft_cap(x, xsimd::select(lo == lo, lo, zero), F64(cap), exp);
+        store(tile.hi + i, z.hi);
+        store(tile.lo + i, z.lo);
+      });
   tile.has_lo = true;
 }
 
-// z = z + slope * bias for n columns of the tile from `at` on, nothing rounded away. Most biases are masks, 0 or -inf,
-// which round nothing.
-template <class T>
-SIMDSOFTMAX_NOINLINE void add_bias(Tile<T>& tile, std::size_t at, std::size_t n, const T* bias, double slope) {
-  const Vector<T> zero(T(0));
-  const Vector<T> minus_infinity(-Limits<T>::infinity);
+// z = x + slope * bias for n columns of the tile from `at` on, nothing rounded away. Most biases are masks, 0 or -inf,
+// which round nothing: those are the numbers that are their own double.
+template <class T, class Bias>
+SIMDSOFTMAX_NOINLINE void add_bias(const T* from, Tile<T>& tile, std::size_t at, std::size_t n, const Bias* bias,
+                                   double slope) {
   const Vector<T> high(static_cast<T>(slope));
   const Vector<T> low(static_cast<T>(slope - static_cast<double>(static_cast<T>(slope))));
-  for (std::size_t i = 0; i < n; i += width<T>) {
-    const Vector<T> b = load(bias + i);
-    T* const hi = tile.hi + at + i;
-    if (__builtin_expect(xsimd::all((b == zero) | (b == minus_infinity)), 1)) {
-      store(hi, load(hi) + b);
-      continue;
-    }
+  T* const hi = tile.hi + at;
+  T* const lo = tile.lo + at;
+  const auto add = [&](std::size_t i, Vector<T> x, Vector<T> b) __attribute__((always_inline)) {
+    if (xsimd::all(b + b == b)) return store(hi + i, x + b);
     tile.need_lo();
-    T* const lo = tile.lo + at + i;
     const Vector<T> product = b * high;
     const Vector<T> error = mul_add(b, low, product_error(b, high, product));
-    const SplitLogit<T> sum = two_sum<T>(load(hi), product);
-    store(hi, sum.hi);
-    store(lo, load(lo) + (sum.lo + error));
+    const SplitLogit<T> sum = two_sum<T>(x, product);
+    store(hi + i, sum.hi);
+    store(lo + i, load(lo + i) + (sum.lo + error));
+  };
+  constexpr std::size_t w = width<T>;
+  std::size_t i = 0;
+  for (; i + 4 * w <= n; i += 4 * w) {
+    Vector<T> b[4];
+    for (std::size_t k = 0; k < 4; ++k) b[k] = load(bias + i + k * w);
+    const auto masks = (b[0] + b[0] == b[0]) & (b[1] + b[1] == b[1]) & (b[2] + b[2] == b[2]) & (b[3] + b[3] == b[3]);
+    if (__builtin_expect(xsimd::all(masks), 1)) {
+      for (std::size_t k = 0; k < 4; ++k) store(hi + i + k * w, load(from + i + k * w) + b[k]);
+    } else {
+      for (std::size_t k = 0; k < 4; ++k) add(i + k * w, load(from + i + k * w), b[k]);
+    }
+  }
+  const Vector<T> zero(T(0));
+  for (; i < n; i += w) {
+    const std::size_t m = n - i < w ? n - i : w;
+    add(i, load_first(from + i, m, zero), load_first(bias + i, m, zero));
   }
 }
 
-// z = -inf in n columns of the tile from `at` on where `flags`, as numbers, are zero, or are not.
-template <class T>
-SIMDSOFTMAX_NOINLINE void apply_mask(Tile<T>& tile, std::size_t at, std::size_t n, const T* flags, bool drops) {
+// z = -inf in n columns of the tile from `at` on where the flags, as numbers, are zero, or are not; else x.
+template <class T, class Flags>
+SIMDSOFTMAX_NOINLINE void apply_mask(const T* from, Tile<T>& tile, std::size_t at, std::size_t n, const Flags* flags,
+                                     bool drops) {
   const Vector<T> zero(T(0));
   const Vector<T> minus_infinity(-Limits<T>::infinity);
-  for (std::size_t i = 0; i < n; i += width<T>) {
-    T* const hi = tile.hi + at + i;
-    const auto is_zero = load(flags + i) == zero;
-    const Vector<T> z = load(hi);
-    store(hi, drops ? xsimd::select(is_zero, z, minus_infinity) : xsimd::select(is_zero, minus_infinity, z));
-  }
+  T* const hi = tile.hi + at;
+  const auto mask = [&](std::size_t i, Vector<T> x, Vector<T> flag) __attribute__((always_inline)) {
+    store(hi + i,
+          drops ? xsimd::select(flag == zero, x, minus_infinity) : xsimd::select(flag == zero, minus_infinity, x));
+  };
+  for_each_vector<T>(
+      0, n, [&](std::size_t i) __attribute__((always_inline)) { mask(i, load(from + i), load(flags + i)); },
+      [&](std::size_t i, std::size_t m) { mask(i, load_first(from + i, m, zero), load_first(flags + i, m, zero)); });
 }
 
-// z = z - shift, exact near the shift.
+// z = x - shift, exact near the shift, where lo may then be as large as hi: the two are added and split again.
 template <class T>
-SIMDSOFTMAX_NOINLINE void shift_tile(Tile<T>& tile, std::size_t n, T shift) {
-  for (std::size_t i = 0; i < n; i += width<T>) store(tile.hi + i, load(tile.hi + i) - Vector<T>(shift));
+SIMDSOFTMAX_NOINLINE void shift_tile(const T* from, Tile<T>& tile, std::size_t n, T shift) {
+  each_vector(
+      from, n, [&](std::size_t i, Vector<T> x) __attribute__((always_inline)) {
+        const Vector<T> hi = x - Vector<T>(shift);
+        if (!tile.has_lo) return store(tile.hi + i, hi);
+        const Vector<T> lo = load(tile.lo + i);
+        // The lo of an infinite hi may be NaN.
+        const SplitLogit<T> z = two_sum<T>(hi, xsimd::select(lo == lo, lo, Vector<T>(T(0))));
+        store(tile.hi + i, z.hi);
+        store(tile.lo + i, z.lo);
+      });
 }
 
 }  // namespace

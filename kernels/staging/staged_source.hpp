@@ -25,10 +25,10 @@ class StagedSource {
         theta_(theta),
         last_(cols),
         tile_(&tile) {
-    in_memory_ = theta == 1.0 && pre_ops == nullptr && stride_ == static_cast<std::ptrdiff_t>(sizeof(T)) &&
-                 dtype_ == (sizeof(T) == 4 ? Dtype::f32 : Dtype::f64);
+    is_dense_ = stride_ == static_cast<std::ptrdiff_t>(sizeof(T)) && dtype_ == dtype_of<T>;
     tile.forget();
     if (pre_ops != nullptr) read(*pre_ops, row);
+    in_memory_ = is_dense_ && is_exact() && mask_ == nullptr;
   }
 
   // The columns that take part lie in [first, last); those before `first` but in its chunk are -inf.
@@ -38,6 +38,9 @@ class StagedSource {
   // Whether logits are single numbers; whether memory holds them as they are.
   bool is_exact() const { return theta_ == 1.0 && softcap_ == 0 && bias_ == nullptr; }
   bool is_in_memory() const { return in_memory_; }
+
+  // Something else has been written over the tile.
+  void forget_tile() const { tile_->forget(); }
 
   bool has_sink() const { return has_sink_; }
   double sink() const { return sink_; }
@@ -56,7 +59,7 @@ class StagedSource {
     while (begin < end) {
       const std::size_t tile_end = (begin / tile_length<T> + 1) * tile_length<T>;
       const std::size_t stop = tile_end < end ? tile_end : end;
-      if (in_memory_) {
+      if (in_memory_ && begin >= first_) {
         body(PlainSource<T>{reinterpret_cast<const T*>(data_) + begin}, begin, stop - begin);
       } else if (stage(begin, stop); tile_->has_lo) {
         body(PairSource<T>{tile_->hi, tile_->lo}, begin, stop - begin);
@@ -82,9 +85,13 @@ class StagedSource {
   static double slope_of(const PreOps& pre_ops, std::int64_t head) {
     std::int64_t n = 1;
     while (2 * n <= static_cast<std::int64_t>(pre_ops.heads)) n *= 2;
-    const double exponent = head < n ? static_cast<double>(head + 1) / static_cast<double>(n)
-                                     : static_cast<double>(2 * (head - n) + 1) / static_cast<double>(2 * n);
-    return scalar_exp(-pre_ops.max_bias * exponent * ln_2);
+    const double exponent =
+        pre_ops.max_bias * (head < n ? static_cast<double>(head + 1) / static_cast<double>(n)
+                                     : static_cast<double>(2 * (head - n) + 1) / static_cast<double>(2 * n));
+    if (!(exponent < 2000)) return 0;
+    // Powers of two are exact.
+    const auto whole = static_cast<std::int64_t>(exponent);
+    return power_of_two(-whole) * scalar_exp(-(exponent - static_cast<double>(whole)) * ln_2);
   }
 
   static std::int64_t clamped(std::int64_t value, std::size_t most) {
@@ -142,53 +149,82 @@ class StagedSource {
     if (tile.begin == begin && tile.end == end && tile.shift == shift_) return;
     tile.has_lo = false;
     const std::size_t hidden = begin < first_ ? first_ - begin : 0;
-    const std::size_t n = end - begin;
-    load_masked(begin, n, hidden);
+    const std::size_t n = end - begin - hidden;
+    make(begin + hidden, n);
+    if (hidden > 0) {
+      // Not read; at most the columns of a chunk. The others make room.
+      __builtin_memmove(tile.hi + hidden, tile.hi, n * sizeof(T));
+      if (tile.has_lo) __builtin_memmove(tile.lo + hidden, tile.lo, n * sizeof(T));
+      for (std::size_t i = 0; i < hidden; ++i) {
+        tile.hi[i] = -Limits<T>::infinity;
+        tile.lo[i] = 0;
+      }
+    }
     tile.begin = begin;
     tile.end = end;
     tile.shift = shift_;
   }
 
-  // The first `hidden` of the n columns are not read.
-  SIMDSOFTMAX_INLINE void load_masked(std::size_t begin, std::size_t n, std::size_t hidden) const {
+  // Logits of n columns to the beginning of the tile. Each step reads what the last one wrote, the first one memory.
+  SIMDSOFTMAX_INLINE void make(std::size_t column, std::size_t n) const {
     Tile<T>& tile = *tile_;
-    const std::size_t from = begin + hidden;
-    const std::size_t count = n - hidden;
-    const auto offset = static_cast<std::ptrdiff_t>(from);
-    load_run(data_ + offset * stride_, dtype_, stride_, count, tile.hi);
-    if (theta_ != 1.0) scale_tile(tile, count, theta_);
-    if (softcap_ != 0) soft_cap_tile(tile, count, softcap_);
-    if (bias_ != nullptr || mask_ != nullptr) add_operands(offset, count);
-    if (shift_ != 0) shift_tile(tile, count, shift_);
-    if (hidden == 0) return;
-    // At most the columns of a chunk: the rest moves up behind them.
-    __builtin_memmove(tile.hi + hidden, tile.hi, count * sizeof(T));
-    if (tile.has_lo) __builtin_memmove(tile.lo + hidden, tile.lo, count * sizeof(T));
-    for (std::size_t i = 0; i < hidden; ++i) {
-      tile.hi[i] = -Limits<T>::infinity;
-      if (tile.has_lo) tile.lo[i] = 0;
+    const auto offset = static_cast<std::ptrdiff_t>(column);
+    const char* const logits = data_ + offset * stride_;
+    const T* x = tile.hi;
+    if (is_dense_) {
+      x = reinterpret_cast<const T*>(logits);
+    } else {
+      load_run(logits, dtype_, stride_, n, tile.hi);
     }
+    const auto made = [&](auto&& step) {
+      step();
+      x = tile.hi;
+    };
+    if (theta_ != 1.0) made([&] { scale_tile(x, tile, n, theta_); });
+    if (softcap_ != 0) made([&] { soft_cap_tile(x, tile, n, softcap_); });
+    if (bias_ != nullptr) made([&] { add_bias_run(x, offset, n); });
+    if (mask_ != nullptr) made([&] { apply_mask_run(x, offset, n); });
+    if (shift_ != 0 || x != tile.hi) shift_tile(x, tile, n, shift_);
   }
 
-  SIMDSOFTMAX_INLINE void add_operands(std::ptrdiff_t offset, std::size_t n) const {
-    constexpr std::size_t piece = 512;
-    alignas(64) T operand[piece];
-    for (std::size_t i = 0; i < n; i += piece) {
-      const std::size_t m = n - i < piece ? n - i : piece;
-      const std::ptrdiff_t column = offset + static_cast<std::ptrdiff_t>(i);
-      if (bias_ != nullptr) {
-        load_run(bias_ + column * bias_stride_, bias_dtype_, bias_stride_, m, operand);
-        add_bias(*tile_, i, m, operand, slope_);
+  // Dense operands are read where they are; others by way of a buffer.
+  void add_bias_run(const T* x, std::ptrdiff_t offset, std::size_t n) const {
+    const char* const bias = bias_ + offset * bias_stride_;
+    if constexpr (sizeof(T) == 4) {
+      if (bias_dtype_ == Dtype::f16 && bias_stride_ == 2) {
+        return add_bias(x, *tile_, 0, n, reinterpret_cast<const Half<Dtype::f16>*>(bias), slope_);
       }
-      if (mask_ != nullptr) {
-        load_run(mask_ + column * mask_stride_, Dtype::boolean, mask_stride_, m, operand);
-        apply_mask(*tile_, i, m, operand, mask_drops_);
+      if (bias_dtype_ == Dtype::bf16 && bias_stride_ == 2) {
+        return add_bias(x, *tile_, 0, n, reinterpret_cast<const Half<Dtype::bf16>*>(bias), slope_);
       }
+    }
+    each_piece(bias, bias_dtype_, bias_stride_, n,
+               [&](std::size_t i, std::size_t m, const T* piece) { add_bias(x + i, *tile_, i, m, piece, slope_); });
+  }
+  void apply_mask_run(const T* x, std::ptrdiff_t offset, std::size_t n) const {
+    const char* const mask = mask_ + offset * mask_stride_;
+    if constexpr (sizeof(T) == 4) {
+      if (mask_stride_ == 1) return apply_mask(x, *tile_, 0, n, reinterpret_cast<const Flag*>(mask), mask_drops_);
+    }
+    each_piece(mask, Dtype::boolean, mask_stride_, n, [&](std::size_t i, std::size_t m, const T* piece) {
+      apply_mask(x + i, *tile_, i, m, piece, mask_drops_);
+    });
+  }
+  template <class Work>
+  SIMDSOFTMAX_INLINE static void each_piece(const char* from, Dtype dtype, std::ptrdiff_t stride, std::size_t n,
+                                            const Work& work) {
+    constexpr std::size_t most = 512;
+    alignas(64) T piece[most];
+    for (std::size_t i = 0; i < n; i += most) {
+      const std::size_t m = n - i < most ? n - i : most;
+      load_run(from + static_cast<std::ptrdiff_t>(i) * stride, dtype, stride, m, piece);
+      work(i, m, piece);
     }
   }
 
   const char* data_;
   Dtype dtype_;
+  bool is_dense_;
   bool in_memory_;
   bool has_sink_ = false;
   bool mask_drops_ = false;
@@ -216,8 +252,7 @@ class StagedOutput {
 
   StagedOutput(const Operand& output, const RowCursor& row, Tile<T>& tile)
       : data_(row.at(output)), dtype_(output.dtype), stride_(output.axis_stride), tile_(&tile) {
-    in_memory_ =
-        stride_ == static_cast<std::ptrdiff_t>(sizeof(T)) && dtype_ == (sizeof(T) == 4 ? Dtype::f32 : Dtype::f64);
+    in_memory_ = stride_ == static_cast<std::ptrdiff_t>(sizeof(T)) && dtype_ == dtype_of<T>;
   }
 
   // Null unless the output can hold the compute type.

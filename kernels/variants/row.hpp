@@ -81,11 +81,16 @@ struct Row {
   // The same, exponentials going to the stash if there is one.
   template <class ExpOf>
   RowState stashed_sum(const ExpOf& exp, std::int64_t anchor) const {
-    return stash != nullptr ? sum(Sink<T>{stash}, exp, anchor) : sum(NoSink<T>{}, exp, anchor);
+    if (stash == nullptr) return sum(NoSink<T>{}, exp, anchor);
+    const RowState state = sum(Sink<T>{stash}, exp, anchor);
+    x.forget_tile();
+    return state;
   }
 
   RowState with_sink(RowState state) const {
-    if (x.has_sink() && !is_nothing(state)) accumulate(state.sum, exp_in<T>(state, x.sink()));
+    if (!x.has_sink() || is_nothing(state)) return state;
+    if (x.sink() == Limits<double>::infinity) return not_a_sum;
+    accumulate(state.sum, exp_in<T>(state, x.sink()));
     return state;
   }
 
@@ -108,12 +113,12 @@ struct Row {
     team.each_part([&](std::size_t begin, std::size_t end) {
       const Range range = visible(begin, end);
       const std::size_t n = range.end - range.begin;
-      if (n > 0) {
-        scale_pass(PlainSource<T>{stash + (range.begin - stash_first)}, y.sink(range.begin), state.sum, n);
-        y.flush(range.begin, n);
-      }
-      fill_around(range, begin, end, 0);
+      if (n == 0) return;
+      scale_pass(PlainSource<T>{stash + (range.begin - stash_first)}, y.sink(range.begin), state.sum, n);
+      y.flush(range.begin, n);
     });
+    // Last, because the stash may lie where they pass through.
+    team.each_part([&](std::size_t begin, std::size_t end) { fill_around(visible(begin, end), begin, end, 0); });
   }
   void normalize_logits(const RowState& state) const {
     const Exp<T> exp(state.anchor);
