@@ -39,7 +39,7 @@ simdsoftmax_status CallPreOps::read(const simdsoftmax_pre_ops* given) {
   return possible ? SIMDSOFTMAX_OK : SIMDSOFTMAX_BAD_PRE_OPS;
 }
 
-simdsoftmax_status CallPreOps::check_dtypes(simdsoftmax_dtype logits, double theta, double& factor) const {
+simdsoftmax_status CallPreOps::check_dtypes(simdsoftmax_dtype logits, double theta, double& factor) {
   const auto* bias = given_.bias;
   if (bias != nullptr && !is_real(bias->dtype)) return SIMDSOFTMAX_BAD_DTYPE;
   if (bias != nullptr && bias->dtype == SIMDSOFTMAX_F64 && logits != SIMDSOFTMAX_F64) return SIMDSOFTMAX_BAD_DTYPE;
@@ -54,6 +54,7 @@ simdsoftmax_status CallPreOps::check_dtypes(simdsoftmax_dtype logits, double the
   if (given_.scale == 1.0) return SIMDSOFTMAX_OK;
   const FloatEnvironment environment;
   factor = theta * given_.scale;
+  if (logits == SIMDSOFTMAX_F64 && std::isfinite(factor)) factor_low_ = std::fma(theta, given_.scale, -factor);
   return check_logits_dtype(logits, factor) == SIMDSOFTMAX_OK && std::isfinite(factor) ? SIMDSOFTMAX_OK
                                                                                        : SIMDSOFTMAX_BAD_PRE_OPS;
 }
@@ -77,12 +78,13 @@ simdsoftmax_status CallPreOps::check_dimensions(Tensors& tensors) const {
 }
 
 bool CallPreOps::any() const {
-  return given_.softcap != 0.0 || needs_query() || given_.bias != nullptr || given_.mask != nullptr ||
-         given_.lengths != nullptr || given_.sinks != nullptr || given_.logsumexp != nullptr;
+  return factor_low_ != 0.0 || given_.softcap != 0.0 || needs_query() || given_.bias != nullptr ||
+         given_.mask != nullptr || given_.lengths != nullptr || given_.sinks != nullptr || given_.logsumexp != nullptr;
 }
 
 PreOps CallPreOps::kernel_pre_ops(const Tensors& tensors) const {
   PreOps pre_ops = {};
+  pre_ops.theta_low = factor_low_;
   pre_ops.softcap = given_.softcap;
   pre_ops.max_bias = given_.max_bias;
   pre_ops.causal = given_.causal != 0;

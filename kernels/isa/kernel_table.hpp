@@ -79,8 +79,9 @@ struct Position {
   std::int64_t row_strides[max_rank - 1];  // 1 along that dimension, 0 along the others
 };
 
-// Scale is part of the task's theta.
+// Scale is part of the task's theta, but for what the rounding of that product takes away.
 struct PreOps {
+  double theta_low;
   double softcap;   // 0: none
   double max_bias;  // 0: none
   std::size_t heads;

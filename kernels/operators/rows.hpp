@@ -66,8 +66,8 @@ void softmax_row(const RowsTask& task, const RowCursor& cursor, RowTeam& team, T
     } else {
       finish_any(row, state, task.empty_row_zeros);
     }
-  } else if (is_nan(state.sum)) {
-    row.fill(Limits<T>::nan);
+  } else if (!is_finite(state.sum.high)) {
+    row.fill(is_nan(state.sum) ? Limits<T>::nan : T(0));  // infinite: the sink has it all
   } else {
     row.normalize(state);
   }

@@ -73,6 +73,7 @@ SIMDSOFTMAX_NOINLINE void finish_any(const Row& row, const RowState& state, bool
   using T = typename Row::T;
   if (is_nan(state.sum)) return row.fill(Limits<T>::nan);
   if (is_nothing(state)) return row.fill(empty_row_zeros ? T(0) : Limits<T>::nan);
+  if (!is_finite(state.sum.high)) return row.fill(0);  // the sink has it all
   Row shifted = row;
   shifted.x = row.x.shifted(static_cast<T>(state.shift));
   shifted.normalize_logits(state);

@@ -100,6 +100,9 @@ class TopKRow {
       const bool zeros = !is_nan(state.sum) && task_.empty_row_zeros;
       return output.fill(0, task_.k, zeros ? T(0) : Limits<T>::nan);
     }
+    // As softmax gives them: the sink has it all, or the only column has.
+    if (!is_finite(state.sum.high)) return output.fill(0, task_.k, T(0));
+    if (task_.cols == 1 && !row_.x.has_sink()) return output.fill(0, 1, T(1));
     tile_.forget();
     for (std::size_t i = 0; i < task_.k; ++i) {
       tile_.hi[i] = largest_[i].hi;

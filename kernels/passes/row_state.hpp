@@ -25,9 +25,15 @@ SIMDSOFTMAX_INLINE double distance(double x, const RowState& state) {
 }
 
 // Exponentials of single numbers in the units of the sum: with headroom, and the factor that those of the row carry.
+// By way of the anchor that x would have itself, so that the anchor of the state changes nothing but the exponent.
 template <class T>
 double exp_in(const RowState& state, double x) {
-  return scalar_exp(distance(x, state) + ExpCore<T>::log_factor) * power_of_two(ExpRange<T>::headroom);
+  const double above = x - state.shift;
+  if (!(above < 0x1p40)) return above - above + Limits<double>::infinity;  // NaN for NaN
+  if (above < -0x1p40) return 0;
+  const RowState own = {anchor_of(above), state.shift, {0.0, 0.0}};
+  const double mantissa = scalar_exp(distance(x, own) + ExpCore<T>::log_factor);
+  return mantissa * power_of_two(own.anchor - state.anchor + ExpRange<T>::headroom);
 }
 
 // The log of the sum of exponentials, which does not depend on the anchor that a variant has chosen: the power of two

@@ -26,11 +26,11 @@ SIMDSOFTMAX_INLINE void each_vector(const T* from, std::size_t n, const Work& wo
       [&](std::size_t i, std::size_t m) { work(i, load_first(from + i, m, Vector<T>(T(0)))); });
 }
 
-// z = factor * x, the factor as the sum of two numbers of the compute type.
+// z = (factor + factor_low) * x, the factor as the sum of two numbers of the compute type.
 template <class T>
-SIMDSOFTMAX_NOINLINE void scale_tile(const T* from, Tile<T>& tile, std::size_t n, double factor) {
+SIMDSOFTMAX_NOINLINE void scale_tile(const T* from, Tile<T>& tile, std::size_t n, double factor, double factor_low) {
   const auto high = static_cast<T>(factor);
-  const auto low = static_cast<T>(factor - static_cast<double>(high));
+  const auto low = static_cast<T>(factor - static_cast<double>(high) + factor_low);
   each_vector(
       from, n, [&](std::size_t i, Vector<T> x) __attribute__((always_inline)) {
         const Vector<T> product = x * Vector<T>(high);

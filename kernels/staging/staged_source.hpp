@@ -100,6 +100,7 @@ class StagedSource {
 
   void read(const PreOps& pre_ops, const RowCursor& row) {
     const std::size_t cols = last_;
+    theta_low_ = pre_ops.theta_low;
     softcap_ = pre_ops.softcap;
     if (pre_ops.causal || pre_ops.window != 0) {
       // |query| is at most the elements of a tensor, so only the offset can overflow.
@@ -180,7 +181,7 @@ class StagedSource {
       step();
       x = tile.hi;
     };
-    if (theta_ != 1.0) made([&] { scale_tile(x, tile, n, theta_); });
+    if (theta_ != 1.0) made([&] { scale_tile(x, tile, n, theta_, theta_low_); });
     if (softcap_ != 0) made([&] { soft_cap_tile(x, tile, n, softcap_); });
     if (bias_ != nullptr) made([&] { add_bias_run(x, offset, n); });
     if (mask_ != nullptr) made([&] { apply_mask_run(x, offset, n); });
@@ -230,6 +231,7 @@ class StagedSource {
   bool mask_drops_ = false;
   std::ptrdiff_t stride_;
   double theta_;
+  double theta_low_ = 0;
   double softcap_ = 0;
   double slope_ = 1;
   double sink_ = 0;
