@@ -65,8 +65,8 @@ SIMDSOFTMAX_NOINLINE void soft_cap_tile(const T* from, Tile<T>& tile, std::size_
       from, n, [&](std::size_t i, Vector<T> x) __attribute__((always_inline)) {
         const Vector<T> zero(T(0));
         const Vector<T> lo = tile.has_lo ? load(tile.lo + i) : zero;
-        // The lo of an infinite x may be NaN.
-        const SplitLogit<T> z = soft_cap(x, xsimd::select(lo == lo, lo, zero), F64(cap), exp);
+        // The lo of an infinite x may be NaN or infinite.
+        const SplitLogit<T> z = soft_cap(x, xsimd::select(lo - lo == zero, lo, zero), F64(cap), exp);
         store(tile.hi + i, z.hi);
         store(tile.lo + i, z.lo);
       });
@@ -134,8 +134,8 @@ SIMDSOFTMAX_NOINLINE void shift_tile(const T* from, Tile<T>& tile, std::size_t n
         const Vector<T> hi = x - Vector<T>(shift);
         if (!tile.has_lo) return store(tile.hi + i, hi);
         const Vector<T> lo = load(tile.lo + i);
-        // The lo of an infinite hi may be NaN.
-        const SplitLogit<T> z = two_sum<T>(hi, xsimd::select(lo == lo, lo, Vector<T>(T(0))));
+        // The lo of an infinite hi may be NaN or infinite.
+        const SplitLogit<T> z = two_sum<T>(hi, xsimd::select(lo - lo == Vector<T>(T(0)), lo, Vector<T>(T(0))));
         store(tile.hi + i, z.hi);
         store(tile.lo + i, z.lo);
       });
