@@ -61,8 +61,8 @@ SIMDSOFTMAX_NODISCARD SIMDSOFTMAX_API simdsoftmax_status simdsoftmax_softmax(con
  * has more than half of the probability, the sum of the others is taken apart, so that the result near 0 keeps its
  * relative accuracy.
  * Maximum error for f32 and f64: 4 ULP of the result, or of |M| where theta or a pre-operation makes logits that the
- * compute type does not hold; one rounding more for f16 and bf16. Masked columns and logits of -inf give -inf.
- * options->variant has no influence. */
+ * compute type does not hold; one rounding more for f16 and bf16; a soft cap c adds 2^-50 c here too. Masked columns
+ * and logits of -inf give -inf. options->variant has no influence. */
 SIMDSOFTMAX_NODISCARD SIMDSOFTMAX_API simdsoftmax_status simdsoftmax_log_softmax(const simdsoftmax_tensor* logits,
                                                                                  const simdsoftmax_tensor* output,
                                                                                  int32_t axis,

@@ -116,7 +116,8 @@ enum {
 
 /* What is done to the logits x of a row before the exponential, in this order, in the same sweep:
  *   z = scale * theta * x;  z = softcap * tanh(z / softcap);  z = z + slope * bias;  z = -inf where masked.
- * Nothing of a product or a sum is rounded away before the exponential; the soft cap is computed in f64.
+ * Nothing of a product or a sum is rounded away before the exponential; the soft cap is computed in f64 and makes
+ * -softcap of -inf, as its formula has it.
  *
  * Every tensor here has at most the rank of the logits; dimensions are matched from the last one, and each is that of
  * the logits or 1, which repeats it. None may share memory with an output.
@@ -144,7 +145,8 @@ typedef struct simdsoftmax_pre_ops {
 /* Columns outside of causal, window and lengths are not read, neither logits nor bias nor mask.
  *
  * ALiBi (Press et al., arXiv:2108.12409, as ggml applies it): with H heads, n = the largest power of two <= H, the
- * slope of head h is 2^(-max_bias (h + 1) / n) for h < n, and 2^(-max_bias (2 (h - n) + 1) / (2 n)) for the others. */
+ * slope of head h is 2^(-max_bias (h + 1) / n) for h < n, and 2^(-max_bias (2 (h - n) + 1) / (2 n)) for the others;
+ * powers of two are exact, other slopes are rounded to f64. */
 
 #define SIMDSOFTMAX_PRE_OPS_INIT \
   { sizeof(simdsoftmax_pre_ops), 1.0, 0.0, 0.0, NULL, NULL, SIMDSOFTMAX_MASK_KEEPS, 0, 0, 0, NULL, NULL, NULL }

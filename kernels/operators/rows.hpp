@@ -16,15 +16,16 @@ using detail::RowsTask;
 template <class T>
 using StagedRow = Row<StagedSource<T>, StagedOutput<T>>;
 
-// Exponentials stay in the tile where the row fits it, else in the output where that can hold them.
+// Exponentials go to the output where it can hold them: its lines then come in while they are computed, not while they
+// are scaled. In place, and where it cannot, they stay in the tile if the row fits it.
 template <class T>
 StagedRow<T> staged_row(const RowsTask& task, const RowCursor& cursor, Tile<T>& tile, RowTeam& team) {
   const StagedSource<T> x(task.logits, task.theta, task.pre_ops, task.cols, cursor, tile);
   const StagedOutput<T> y(task.output, cursor, tile);
   const bool in_tile = team.alone() && !x.is_in_memory() && x.last() - x.first() <= tile_length<T> &&
                        x.first() / tile_length<T> == (x.last() - (x.last() > x.first())) / tile_length<T>;
-  T* const stash = in_tile ? tile.hi : y.memory();
-  return {x, y, stash, in_tile ? x.first() : 0, in_tile || !(task.in_place && stash != nullptr), team};
+  if (in_tile && (task.in_place || y.memory() == nullptr)) return {x, y, tile.hi, x.first(), true, team};
+  return {x, y, y.memory(), 0, !task.in_place || y.memory() == nullptr, team};
 }
 
 template <class T>

@@ -269,12 +269,13 @@ class StagedOutput {
   }
 
   SIMDSOFTMAX_NOINLINE void fill(std::size_t begin, std::size_t end, T value) const {
+    const Vector<T> v(value);
     for (std::size_t at = begin; at < end; at += tile_length<T>) {
       const std::size_t n = end - at < tile_length<T> ? end - at : tile_length<T>;
       const Sink<T> to = sink(at);
       for_each_vector<T>(
-          0, n, [&](std::size_t i) { to(i, Vector<T>(value)); },
-          [&](std::size_t i, std::size_t m) { to.first(i, m, Vector<T>(value)); });
+          0, n, [=](std::size_t i) __attribute__((always_inline)) { to(i, v); },
+          [=](std::size_t i, std::size_t m) { to.first(i, m, v); });
       flush(at, n);
     }
   }
