@@ -36,7 +36,7 @@ class StagedSource {
   std::size_t last() const { return last_; }
 
   // Whether logits are single numbers; whether memory holds them as they are.
-  bool is_exact() const { return theta_ == 1.0 && softcap_ == 0 && bias_ == nullptr; }
+  bool is_exact() const { return !is_scaled() && softcap_ == 0 && bias_ == nullptr; }
   bool is_in_memory() const { return in_memory_; }
 
   // Something else has been written over the tile.
@@ -145,6 +145,9 @@ class StagedSource {
     }
   }
 
+  // A product of theta and scale may round to 1 without being it.
+  bool is_scaled() const { return theta_ != 1.0 || theta_low_ != 0.0; }
+
   SIMDSOFTMAX_NOINLINE void stage(std::size_t begin, std::size_t end) const {
     Tile<T>& tile = *tile_;
     if (tile.begin == begin && tile.end == end && tile.shift == shift_) return;
@@ -181,7 +184,7 @@ class StagedSource {
       step();
       x = tile.hi;
     };
-    if (theta_ != 1.0) made([&] { scale_tile(x, tile, n, theta_, theta_low_); });
+    if (is_scaled()) made([&] { scale_tile(x, tile, n, theta_, theta_low_); });
     if (softcap_ != 0) made([&] { soft_cap_tile(x, tile, n, softcap_); });
     if (bias_ != nullptr) made([&] { add_bias_run(x, offset, n); });
     if (mask_ != nullptr) made([&] { apply_mask_run(x, offset, n); });
