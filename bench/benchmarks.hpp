@@ -29,6 +29,8 @@ bool accept_error(benchmark::State& state, double limit, double max_ulp);
 // limit/: what nothing can beat. memcpy of as many bytes; and a loop of load, exp and add over as many elements in L1,
 // in f32, which is what all types but f64 compute in.
 void add_memcpy(const SharedWorkload& work);
+// The same beside a tensor, and a copy that goes past the caches where this CPU has one.
+void add_copies(const SharedWorkload& work, const std::string& shape);
 void add_exp_only(const SharedWorkload& work, const std::string& isa);
 
 // softmax/: the public function. The label of `auto` is the variant that it picks, and the label of that one is `auto`.
@@ -40,6 +42,9 @@ void add_passes(const SharedWorkload& work, const std::string& isa);
 
 // The operations of a suite by name, on all shapes of the options; throws std::invalid_argument for an unknown one.
 void add_suite(const Options& options);
+
+// This library and the peers of the options, on all shapes of the options and the best of its ISAs.
+void add_peers(const Options& options);
 
 // Softmax by the first of the variants on the last of the ISAs, into the file of the options.
 void write_output(const SharedWorkload& work, const Options& options);

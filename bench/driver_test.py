@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tests of the command line of bench/run: driver_test.py BINARY, the path of simdsoftmax_bench."""
 
+import collections
 import contextlib
 import io
 import json
 import pathlib
+import re
 import sys
 import tempfile
 import unittest
@@ -12,6 +14,7 @@ import unittest.mock
 
 import numpy
 
+import peers
 import report
 import table
 
@@ -68,13 +71,16 @@ class Arguments(DriverTest):
         for words in (["--nonsense"], ["--threads", "0"], ["--threads", "x"], ["--threads", "1000000"], ["--shape"],
                       ["--repetitions", "-1"], ["--out", "x.npy"], ["--logits", DIGITS, "--shape", "2x2"],
                       ["--logits", DIGITS, "--dtype", "f64"], ["stray"], ["--operators", "--variant", "online"],
-                      ["--operators", "--logits", DIGITS]):
+                      ["--operators", "--logits", DIGITS], ["--peers", "--operators"],
+                      ["--peers", "--variant", "online"], ["--peers", "--logits", DIGITS], ["--markdown", "x.md"],
+                      ["--function", "logsumexp"], ["--peers", "--function", "exp"],
+                      ["--peers", "--isa", "avx2", "--isa", "sse2"]):
             with self.subTest(words):
                 self.assert_refused(run(*words))
 
     def test_the_binary_refuses_what_it_knows_better(self):
         for words in (["--shape", "0x4"], ["--shape", "2x2x2"], ["--dtype", "f8"], ["--dtype", "f64:f32"],
-                      ["--isa", "z80"], ["--variant", "fastest"], ["--shape", f"{2**40}x{2**40}"]):
+                      ["--isa", "z80"], ["--peers", "--isa", "z80"], ["--peers", "--shape", "7"], ["--variant", "fastest"], ["--shape", f"{2**40}x{2**40}"]):
             with self.subTest(words):
                 status, _, err = run(*words, "--json", self.json)
                 self.assertEqual((status, err), (2, ""))  # its own line goes to the real stderr
@@ -195,6 +201,87 @@ class Results(DriverTest):
         with unittest.mock.patch("report.run_shapes", return_value=merged):
             status, _, err = run("--json", self.json)
         self.assertEqual((status, err), (1, "bench/run: softmax/f32/1x1/any/auto: off\n"))
+
+
+class Peers(DriverTest):
+    def test_what_is_compiled_here_stands_beside(self):
+        page = self.folder / "page.md"
+        status, out, err = run("--peers", "--quick", "--repetitions", 3, "--shape", "3x40", "--shape", "70x9", "--json",
+                               self.json, "--markdown", page)
+        self.assertEqual((status, err), (0, ""))
+        times = collections.defaultdict(list)
+        for b in json.loads(self.json.read_text())["benchmarks"]:
+            if b["run_type"] == "iteration":
+                times[b["run_name"].split("/")[2], b["run_name"].split("/")[4]].append(b["cpu_time"])
+        for shape in ("3x40", "70x9"):
+            ratio = numpy.median(times[shape, "loops"]) / numpy.median(times[shape, "simdsoftmax"])
+            for text in (out, page.read_text()):
+                names = next(line for line in text.splitlines() if "nt copy " in line).replace("|", "  ")
+                cells = next(line for line in text.splitlines() if line.lstrip("| ").startswith(shape)).replace("|", "  ")
+                column = re.split("  +", names.strip()).index("loops")
+                self.assertEqual(re.split("  +", cells.strip())[column], f"{ratio:.2f}")
+        for fact in ("machine", "compiler", "date", "loops"):
+            self.assertIn(f"\n| {fact} | ", page.read_text())
+
+    def test_functions_and_axes(self):
+        for function in ("softmax", "log_softmax", "logsumexp"):
+            for shape in ("3x40", "5x6x7@1"):
+                with self.subTest(function=function, shape=shape):
+                    status, out, err = run("--peers", "--quick", "--repetitions", 1, "--shape", shape, "--function",
+                                           function, "--json", self.json)
+                    self.assertEqual((status, err), (0, ""))
+                    names = {b["run_name"] for b in json.loads(self.json.read_text())["benchmarks"]}
+                    self.assertTrue(any(n.startswith(f"peers:{function}/f32/{shape}/") for n in names), names)
+                    self.assertIn(f"limit/f32/{shape}/any/memcpy", names)
+
+    def test_modules_that_cannot_be_loaded_are_left_out(self):
+        (self.folder / "broken.so").write_text("no library")
+        modules = peers.Modules(self.folder, [BINARY])
+        self.assertEqual(list(modules.left_out), ["broken"])
+        self.assertIn("broken.so", modules.left_out["broken"])
+        self.assertEqual(modules.words(""), [])
+
+    def test_modules_of_one_isa_run_at_that(self):
+        modules = peers.Modules(BINARY.parent / "peers", [BINARY])
+        self.assertEqual(modules.left_out, {})
+        for isa in ("", modules.best_isa):
+            self.assertTrue(any(f"loops-{modules.best_isa}" in word for word in modules.words(isa)))
+        self.assertFalse(any("loops" in word for word in modules.words("z80")))
+
+    def result(self, shape, name, time, label="1", **more):
+        return {"run_name": f"peers:softmax/f32/{shape}/avx2/{name}", "run_type": "iteration", "cpu_time": time,
+                "label": label, "max_ulp": 1.0, "repetitions": 1, **more}
+
+    def report(self, *processes):
+        group = peers.GROUPS[0]
+        modules = unittest.mock.Mock(left_out={"torch": "not here"})
+        return peers.Report([(group, table.measurements(list(p))) for p in processes], modules, {})
+
+    def test_the_best_of_the_others_counts(self):
+        r = self.result
+        text = self.report(
+            [r("8x2", "simdsoftmax", 10.0), r("8x2", "one", 80.0), r("8x2", "other lib", 20.0)],
+            [r("8x4", "simdsoftmax", 10.0), r("8x4", "one", 80.0), r("8x4", "other lib", 320.0)],
+            [r("8x6", "simdsoftmax", 10.0), r("8x6", "one", 5.0)]).text()
+        self.assertRegex(text, r"\n8x2 .* other lib +20\.000 +0\.0% +1\.00 +2\.00 +8\.00 +2\.00\n")
+        self.assertRegex(text, r"\n8x4 .* one +40\.000 +0\.0% +1\.00 +8\.00 +8\.00 +32\.00\n")
+        self.assertRegex(text, r"\n8x6 .* one +1\.667 +0\.0% +1\.00 +0\.50 lost +0\.50 +-\n")
+        self.assertRegex(text, r"\ngeometric mean +2\.00 +3\.17 +8\.00\n")
+        self.assertIn("left out: torch (not here)", text)
+        self.assertIn("2.00 times as fast (geometric mean of 3), slower on 1.", text)
+
+    def test_a_line_without_others(self):
+        self.assertRegex(self.report([self.result("8x2", "simdsoftmax", 10.0)]).text(), r"\n8x2 .* - +-\n")
+
+    def test_only_wrong_results_of_this_library_are_failures(self):
+        off = {"error_occurred": True, "error_message": "off"}
+        context = {"context": {"simdsoftmax_version": "1", "simdsoftmax_compiler": "c"}}
+        for wrong, status in (("simdsoftmax", 1), ("other", 0)):
+            results = [self.result("8x2", name, 1.0, job=0, **(off if name == wrong else {}))
+                       for name in ("simdsoftmax", "other")]
+            with unittest.mock.patch("report.run_shapes", return_value={**context, "benchmarks": results}):
+                got, _, err = run("--peers", "--shape", "8x2", "--json", self.json)
+            self.assertEqual((got, "simdsoftmax: off" in err), (status, status == 1))
 
 
 if __name__ == "__main__":

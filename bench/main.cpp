@@ -55,9 +55,18 @@ void add_variants(const Options& options) {
 
 void run(int argc, char** argv) {
   const Options options = parse_options(argc, argv);
-  options.suite == variants_suite ? add_variants(options) : add_suite(options);
+  if (options.suite == variants_suite) {
+    add_variants(options);
+  } else {
+    options.suite == peers_suite ? add_peers(options) : add_suite(options);
+  }
   benchmark::AddCustomContext("simdsoftmax_version", simdsoftmax_version());
   benchmark::AddCustomContext("simdsoftmax_openmp", simdsoftmax_has_openmp() != 0 ? "yes" : "no");
+#ifdef __clang__
+  benchmark::AddCustomContext("simdsoftmax_compiler", "clang " __clang_version__);
+#else
+  benchmark::AddCustomContext("simdsoftmax_compiler", "gcc " __VERSION__);
+#endif
   benchmark::AddCustomContext("simdsoftmax_threads", std::to_string(options.threads));
   benchmark::RunSpecifiedBenchmarks();
 }

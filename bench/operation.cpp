@@ -41,7 +41,7 @@ struct Timing {
       benchmark::ClobberMemory();
     }
     count_elements(state, *work);
-    state.SetLabel(operation->baseline);
+    state.SetLabel(operation->label);
   }
 };
 
@@ -51,6 +51,12 @@ simdsoftmax_options call_options(const Workload& work) {
   simdsoftmax_options options = SIMDSOFTMAX_OPTIONS_INIT;
   options.num_threads = work.threads;
   return options;
+}
+
+void add_operation(const SharedWorkload& work, const std::string& family, const std::string& shape,
+                   const std::string& isa, Operation operation) {
+  const auto shared = std::make_shared<const Operation>(std::move(operation));
+  add_benchmark(*work, family, shape, isa, shared->name, Timing{work, shared, isa, {}});
 }
 
 Operation plain_softmax(const SharedWorkload& work) {
@@ -72,12 +78,8 @@ namespace {
 void add_operations(const SharedWorkload& work, const Options& options, const std::string& shape,
                     Operations operations) {
   operations.insert(operations.begin(), plain_softmax(work));
-  std::vector<std::shared_ptr<const Operation>> shared;
-  for (Operation& operation : operations) shared.push_back(std::make_shared<const Operation>(std::move(operation)));
   for (const std::string& isa : options.isas) {
-    for (const auto& operation : shared) {
-      add_benchmark(*work, options.suite, shape, isa, operation->name, Timing{work, operation, isa, {}});
-    }
+    for (const Operation& operation : operations) add_operation(work, options.suite, shape, isa, operation);
   }
 }
 

@@ -15,10 +15,11 @@ namespace bench {
 struct Operation {
   std::string name;
   std::function<simdsoftmax_status()> run;
-  std::function<void()> spoil;       // makes all outputs wrong
-  std::function<double()> max_ulp;   // the largest error that `run` has left, by a reference in a wider type
-  double limit = 0;                  // errors above are wrong results
-  std::string baseline = "softmax";  // the operation of the same process whose time is the unit
+  std::function<void()> spoil;      // makes all outputs wrong
+  std::function<double()> max_ulp;  // the largest error that `run` has left, by a reference in a wider type
+  double limit = 0;                 // errors above are wrong results
+  // What the table is told: the operation of the same process whose time is the unit; of peers, their version.
+  std::string label = "softmax";
 
   Operation(std::string operation_name, const Workload& work) : name(std::move(operation_name)) {
     limit = error_limit(work.out);
@@ -36,6 +37,10 @@ Operation plain_softmax(const SharedWorkload& work);
 
 // log_softmax, logsumexp, gradients, argmax.
 Operations function_operations(const SharedWorkload& work);
+
+// Registers FAMILY/TYPES/SHAPE/ISA/NAME, which checks the operation and then times it.
+void add_operation(const SharedWorkload& work, const std::string& family, const std::string& shape,
+                   const std::string& isa, Operation operation);
 
 // What is done to logits by values or masks, one at a time; and by position (causal, window).
 Operations pre_op_operations(const SharedWorkload& work);

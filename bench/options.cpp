@@ -15,7 +15,8 @@ namespace {
 constexpr const char* usage =
     "usage: simdsoftmax_bench --shape ROWSxCOLUMNS... [--dtype TYPE|IN:OUT] [--isa NAME]... [--variant NAME]... "
     "[--threads N] [--logits RAW [--out RAW]] [--benchmark_...]; "
-    "for operators: --suite NAME --shape ROWSxCOLUMNS..., or --suite axes --tensor SIZExSIZE...@AXIS...";
+    "for operators: --suite NAME --shape ROWSxCOLUMNS..., or --suite axes --tensor SIZExSIZE...@AXIS...; "
+    "for other libraries: --suite peers [--function NAME] [--peer MODULE]... --shape|--tensor ...";
 
 [[noreturn]] void fail(const std::string& message) { throw std::invalid_argument(message); }
 
@@ -128,7 +129,9 @@ std::vector<std::string> choose_isas(const std::vector<std::string>& wanted) {
 
 void check_together(const Options& options) {
   const bool axes = options.suite == axes_suite;
-  if (options.shapes.empty() != axes || options.tensors.empty() == axes) fail(usage);
+  const bool peers = options.suite == peers_suite;
+  if (!peers && (options.shapes.empty() != axes || options.tensors.empty() == axes)) fail(usage);
+  if (peers ? options.shapes.empty() && options.tensors.empty() : !options.peers.empty()) fail(usage);
   if (options.suite != variants_suite && !options.logits_file.empty()) fail("--logits: not with --suite");
   if (!options.logits_file.empty() && options.shapes.size() != 1) fail("--logits needs exactly one --shape");
   if (!options.output_file.empty() && options.logits_file.empty()) fail("--out needs --logits");
@@ -144,13 +147,26 @@ void check_together(const Options& options) {
 }  // namespace
 
 Options parse_options(int argc, char** argv) {
-  enum Id { shape_id = 1, dtype_id, isa_id, variant_id, threads_id, logits_id, out_id, suite_id, tensor_id };
+  enum Id {
+    shape_id = 1,
+    dtype_id,
+    isa_id,
+    variant_id,
+    threads_id,
+    logits_id,
+    out_id,
+    suite_id,
+    tensor_id,
+    function_id,
+    peer_id
+  };
   constexpr option known[] = {
       {"shape", required_argument, nullptr, shape_id},     {"dtype", required_argument, nullptr, dtype_id},
       {"isa", required_argument, nullptr, isa_id},         {"variant", required_argument, nullptr, variant_id},
       {"threads", required_argument, nullptr, threads_id}, {"logits", required_argument, nullptr, logits_id},
       {"out", required_argument, nullptr, out_id},         {"suite", required_argument, nullptr, suite_id},
-      {"tensor", required_argument, nullptr, tensor_id},   {nullptr, 0, nullptr, 0},
+      {"tensor", required_argument, nullptr, tensor_id},   {"function", required_argument, nullptr, function_id},
+      {"peer", required_argument, nullptr, peer_id},       {nullptr, 0, nullptr, 0},
   };
   Options options;
   options.in = options.out = find_element_type("f32");
@@ -184,6 +200,12 @@ Options parse_options(int argc, char** argv) {
         break;
       case tensor_id:
         options.tensors.push_back(parse_tensor(optarg));
+        break;
+      case function_id:
+        options.function = optarg;
+        break;
+      case peer_id:
+        options.peers.emplace_back(optarg);
         break;
       default:
         fail(std::string("unknown option or missing value: ") + argv[optind - 1]);

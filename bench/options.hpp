@@ -24,16 +24,19 @@ struct TensorShape {
 
 inline constexpr const char* variants_suite = "variants";
 inline constexpr const char* axes_suite = "axes";
+inline constexpr const char* peers_suite = "peers";
 
 struct Options {
   std::string suite = variants_suite;
   std::vector<Shape> shapes;
-  std::vector<TensorShape> tensors;  // for the suite of the axes, which takes no shapes
+  std::vector<TensorShape> tensors;  // for the suites of the axes, which takes no shapes, and of the peers
   const ElementType* in = nullptr;
   const ElementType* out = nullptr;
   std::vector<std::string> isas;              // of this CPU, best last; never empty
   std::vector<simdsoftmax_variant> variants;  // never empty
   int threads = 1;
+  std::string function = "softmax";  // for the suite of the peers, which are files:
+  std::vector<std::string> peers;
   std::string logits_file;  // dense elements of type `in`; empty: seeded ones
   std::string output_file;  // empty: not written
 };

@@ -13,11 +13,13 @@ import tempfile
 import time
 
 import npy
+import peers
 import table
 from replacement import Unusable, replacement
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build" / "bench"
+PEERS = ROOT / "build" / "peers"  # where bench/run has installed them
 OPERATORS = [("functions", "512x4096"), ("pre_ops", "512x4096"), ("positions", "1024x1024"), ("losses", "64x32000"),
              ("losses", "4096x10"), ("top_k", "8x151936"), ("top_k", "1x128256"), ("row_state", "1x128256"),
              ("axes", "1000x1024@0"), ("axes", "1x21x512x512@1"), ("axes", "32x81x8732@1"), ("axes", "512x4096@1")]
@@ -49,11 +51,17 @@ def positive(text):
 def parse_arguments(argv):
     parser = Parser(prog="bench/run", allow_abbrev=False, description="""
         Times every variant of softmax on every ISA of this CPU, checks each result before it is timed, and prints one
-        table. With --operators all other functions, pre-operations and axes, in units of a plain softmax. Exit status:
+        table. With --operators all other functions, pre-operations and axes, in units of a plain softmax. With --peers
+        the public function beside the other libraries that this system offers, which are installed into build/. Exit status:
         0; 1 if something went wrong or a result was wrong; 2 for bad arguments or files.""")
     parser.add_argument("--quick", action="store_true", help="all shapes in less than a minute, with more noise")
     parser.add_argument("--operators", action="store_true",
                         help="everything but the variants: functions, pre-operations, axes")
+    parser.add_argument("--peers", action="store_true",
+                        help="against other libraries; --dtype, --isa, --threads and --shape choose one table of many")
+    parser.add_argument("--function", choices=("softmax", "log_softmax", "logsumexp"), default="softmax",
+                        help="for --peers")
+    parser.add_argument("--markdown", metavar="FILE", help="for --peers: write a page with the tables")
     parser.add_argument("--dtype", default="f32", metavar="TYPE",
                         help="f32 (default), f64, f16 or bf16; or two of them, such as f16:f32 for input and output")
     parser.add_argument("--isa", action="append", default=[], metavar="NAME", help="only this ISA; repeatable")
@@ -73,6 +81,10 @@ def parse_arguments(argv):
         parser.error("--logits brings its own shape and dtype: leave out --shape and --dtype")
     if args.operators and (args.logits or args.variant):
         parser.error("--operators goes without --variant, --logits and --out")
+    if args.peers and (args.operators or args.logits or args.variant or len(args.isa) > 1):
+        parser.error("--peers goes without --operators, --variant, --logits and a second --isa")
+    if not args.peers and (args.markdown or args.function != "softmax"):
+        parser.error("--markdown and --function need --peers")
     if args.threads > (os.cpu_count() or 1):
         parser.error(f"--threads {args.threads}: this machine has {os.cpu_count()}")
     return args
@@ -91,15 +103,17 @@ def check(command, **options):
 def build():
     print(f"== building in {os.path.relpath(BUILD)}", flush=True)
     check(["cmake", "-S", ROOT, "-B", BUILD, "-G", "Ninja", "--log-level=WARNING", "-DCMAKE_BUILD_TYPE=Release",
-           "-DSIMDSOFTMAX_BUILD_TESTS=OFF", "-DSIMDSOFTMAX_BUILD_EXAMPLES=OFF"], stdout=subprocess.DEVNULL)
+           "-DSIMDSOFTMAX_BUILD_TESTS=OFF", "-DSIMDSOFTMAX_BUILD_EXAMPLES=OFF", f"-DSIMDSOFTMAX_PEERS={PEERS}"], stdout=subprocess.DEVNULL)
     check(["cmake", "--build", BUILD, "--target", "simdsoftmax_bench"])
     return BUILD / "bench" / "simdsoftmax_bench"
 
 
 def bench_command(binary, args):
-    repetitions = args.repetitions or (3 if args.quick else 9 if args.shape or args.logits else 5)
+    repetitions = args.repetitions or (9 if args.peers or (not args.quick and (args.shape or args.logits)) else
+                                       3 if args.quick else 5)
+    seconds = (0.002 if args.quick else 0.02) if args.peers else 0.005 if args.quick else 0.05
     command = [binary, "--benchmark_format=json", "--benchmark_enable_random_interleaving=true",
-               f"--benchmark_repetitions={repetitions}", f"--benchmark_min_time={0.005 if args.quick else 0.05}",
+               f"--benchmark_repetitions={repetitions}", f"--benchmark_min_time={seconds}",
                "--threads", args.threads]
     for option, names in (("--isa", args.isa), ("--variant", args.variant)):
         for name in names:
@@ -120,8 +134,16 @@ def operator_jobs(args):
             for suite, shape in chosen]
 
 
+def peer_jobs(args, modules):
+    """The jobs, and the group of each."""
+    chosen = [(group, shape) for group in peers.groups(args)
+              for shape in (group.quick if args.quick else group.shapes)]
+    return ([(shape, group.dtype, peers.words(group, shape, modules)) for group, shape in chosen],
+            [group for group, _ in chosen])
+
+
 def progress_result(measured, seconds):
-    text = f"{seconds:5.1f} s"
+    text = f"{seconds:5.1f} s" + peers.progress(measured)
     calls = [m for m in measured if m.family == "softmax"]
     picked = [m for m in calls if m.label == "auto"] or calls
     if picked:
@@ -145,6 +167,8 @@ def run_shapes(command, jobs):
         result["benchmarks"].sort(key=lambda b: b["family_index"])  # they come in the order of the interleaving
         measured = table.measurements(result["benchmarks"])
         print(progress_result(measured, time.monotonic() - start), flush=True)
+        for benchmark in result["benchmarks"]:
+            benchmark["job"] = index - 1
         merged.setdefault("context", result["context"])
         merged.setdefault("benchmarks", []).extend(result["benchmarks"])
     return merged
@@ -168,6 +192,21 @@ def report(merged, threads, operators=False):
     return not wrong
 
 
+def report_peers(merged, groups, modules, markdown, argv):
+    """Prints the tables, and fills the page if there is one; false if a result of this library was wrong."""
+    benchmarks = merged["benchmarks"]
+    results = [(group, table.measurements([b for b in benchmarks if b["job"] == job]))
+               for job, group in enumerate(groups)]
+    made = peers.Report(results, modules, merged["context"])
+    print(f"\nmedians of {benchmarks[0]['repetitions']}, out of place\n\n{made.text()}")
+    if markdown:
+        markdown.write(made.page(" ".join(["bench/run", *argv])).encode())
+    wrong = peers.errors(benchmarks)
+    for line in wrong:
+        print(f"bench/run: {line}", file=sys.stderr)
+    return not wrong
+
+
 def main(argv):
     args = parse_arguments(argv)
     BUILD.mkdir(parents=True, exist_ok=True)
@@ -175,9 +214,16 @@ def main(argv):
         logits = npy.read_logits(args.logits) if args.logits else None
         json_file = files.enter_context(replacement(args.json))
         out_file = files.enter_context(replacement(args.out)) if args.out else None
+        page_file = files.enter_context(replacement(args.markdown)) if args.markdown else None
         scratch = pathlib.Path(files.enter_context(tempfile.TemporaryDirectory(dir=BUILD)))
-        command = bench_command(build(), args)
-        jobs = operator_jobs(args) if args.operators else softmax_jobs(args)
+        binary = build()
+        command = bench_command(binary, args)
+        if args.peers:
+            os.environ.update(peers.ENVIRONMENT)
+            modules = peers.Modules(pathlib.Path(binary).parent / "peers", [binary])
+            jobs, groups = peer_jobs(args, modules)
+        else:
+            jobs = operator_jobs(args) if args.operators else softmax_jobs(args)
         if args.logits:
             npy.write_raw(logits, scratch / "logits")
             words = ["--logits", scratch / "logits"] + (["--out", scratch / "output"] if args.out else [])
@@ -187,7 +233,10 @@ def main(argv):
         json_file.write(json.dumps(merged, indent=1).encode())
         if args.out:
             npy.raw_to_npy(scratch / "output", logits, out_file)
-        right = report(merged, args.threads, args.operators)
+        if args.peers:
+            right = report_peers(merged, groups, modules, page_file, argv)
+        else:
+            right = report(merged, args.threads, args.operators)
     print(f"\nJSON: {os.path.relpath(args.json)}" + (f"; probabilities: {args.out}" if args.out else ""))
     return 0 if right else 1
 

@@ -75,6 +75,9 @@ class Limits:
     def memcpy_ratio(self, m):
         return self._ratio(m, "any", "memcpy")
 
+    def nt_copy_ratio(self, m):
+        return self._ratio(m, "any", "nt_copy")
+
     def exp_ratio(self, m):
         return self._ratio(m, m.isa, "exp_only")
 

@@ -115,7 +115,7 @@ Operations top_k_operations(const SharedWorkload& work) {
     operations.push_back(top_k_operation("softmax_top_k_" + std::to_string(k), top));
     const bool f32 = work->out.dtype == SIMDSOFTMAX_F32;
     if (!f32 && work->out.dtype != SIMDSOFTMAX_F64) continue;  // sorting 16-bit words would take a decoder
-    operations.back().baseline = sorted;
+    operations.back().label = sorted;
     operations.push_back(f32 ? sort_operation<float>(sorted, top) : sort_operation<double>(sorted, top));
   }
   return operations;
