@@ -17,6 +17,7 @@ import numpy
 import peers
 import report
 import table
+import tune
 
 DIGITS = pathlib.Path(__file__).parent / "data" / "digits_logits.npy"
 BINARY = None
@@ -74,7 +75,8 @@ class Arguments(DriverTest):
                       ["--operators", "--logits", DIGITS], ["--peers", "--operators"],
                       ["--peers", "--variant", "online"], ["--peers", "--logits", DIGITS], ["--markdown", "x.md"],
                       ["--function", "logsumexp"], ["--peers", "--function", "exp"],
-                      ["--peers", "--isa", "avx2", "--isa", "sse2"]):
+                      ["--peers", "--isa", "avx2", "--isa", "sse2"], ["--tune", "--regret"], ["--tune", "--shape", "2x2"],
+                      ["--regret", "--variant", "online"]):
             with self.subTest(words):
                 self.assert_refused(run(*words))
 
@@ -282,6 +284,52 @@ class Peers(DriverTest):
             with unittest.mock.patch("report.run_shapes", return_value={**context, "benchmarks": results}):
                 got, _, err = run("--peers", "--shape", "8x2", "--json", self.json)
             self.assertEqual((got, "simdsoftmax: off" in err), (status, status == 1))
+
+
+class Choices(DriverTest):
+    def measurement(self, shape, name, time, label="", family="softmax"):
+        return table.Measurement(family, "f32", shape, "avx2", name, label, 1.0, [time], 0)
+
+    def test_regret_is_relative_to_the_fastest_variant(self):
+        m = self.measurement
+        lines = tune.regret_table([
+            m("1x16", "auto", 30.0, "three_pass"), m("1x16", "three_pass", 29.0), m("1x16", "online", 20.0),
+            m("2x16", "auto", 24.0, "online"), m("2x16", "three_pass", 29.0), m("2x16", "online", 36.0)]).splitlines()
+        self.assertRegex(lines[2], r"^1x16 +avx2 +three_pass +30\.000 +0\.0% +online +20\.000 +0\.0% +1\.500$")
+        self.assertRegex(lines[3], r"^2x16 +avx2 +online +12\.000 +0\.0% +three_pass +14\.500 +0\.0% +0\.828$")
+        self.assertIn("geometric mean 1.114, worst 1.500", lines[4])
+
+    def test_a_better_threshold_is_found(self):
+        m = self.measurement
+        shapes = {size: f"1x{size}" for size in (16, 32, 64, 128)}
+        question = tune.Question("a, then b", "limit", "columns", "three_pass", "anchored", shapes)
+
+        def text(picked, second=(40.0, 20.0, 10.0, 5.0)):
+            measured = []
+            for (size, shape), now, time in zip(shapes.items(), picked, second):
+                measured += [m(shape, "auto", 1.0, now), m(shape, "three_pass", 10.0 * size / 16),
+                             m(shape, "anchored", time * size / 16)]
+            return tune.tune_table([question], [measured])
+
+        a, b = "three_pass", "anchored"
+        self.assertIn("no other threshold would be better", text([a, a, b, b]))
+        self.assertIn(f"better: {b} from 64 on, 1.000", text([a, a, a, a], (40.0, 20.0, 5.0, 5.0)))
+        self.assertIn(f"better: {b} from 64 on, 1.000", text([a, b, b, b]))
+        self.assertIn(f"now: {b} from 32 on, 1.189 of", text([a, b, b, b]))
+        self.assertIn(f"better: {b} from no size on, 1.000", text([a, b, b, b], (40.0, 20.0, 20.0, 20.0)))
+        self.assertIn("takes neither", text(["online"] * 4))
+
+    def test_regret_and_tune_run(self):
+        status, out, err = run("--regret", "--quick", "--repetitions", 1, "--shape", "3x200", "--json", self.json)
+        self.assertEqual((status, err), (0, ""))
+        self.assertRegex(out, r"\n3x200 +\w+ +anchored ")
+        asked = [tune.Question("a, then b", "limit", "columns", "three_pass", "anchored", {40: "3x40", 200: "3x200"}),
+                 tune.Question("one, then 2", "limit", "elements", "one_thread", "shared", {64: "2x64"}, "threads", 2)]
+        with unittest.mock.patch("tune.questions", return_value=asked):
+            status, out, err = run("--tune", "--quick", "--repetitions", 1, "--json", self.json)
+        self.assertEqual((status, err), (0, ""))
+        self.assertRegex(out, r"\n +40 .* three_pass\n +200 .* anchored\n")
+        self.assertRegex(out, r"\n +64 .* one_thread\n")
 
 
 if __name__ == "__main__":

@@ -90,7 +90,8 @@ struct Suite {
 
 constexpr Suite suites[] = {{"functions", function_operations}, {"pre_ops", pre_op_operations},
                             {"positions", position_operations}, {"losses", loss_operations},
-                            {"top_k", top_k_operations},        {"row_state", row_state_operations}};
+                            {"top_k", top_k_operations},        {"row_state", row_state_operations},
+                            {"threads", thread_operations}};
 
 }  // namespace
 

@@ -55,6 +55,9 @@ Operations top_k_operations(const SharedWorkload& work);
 // Each row in two slices whose states are merged.
 Operations row_state_operations(const SharedWorkload& work);
 
+// The rows on the thread of the caller, and in equal parts on all threads; the label is what the library would do.
+Operations thread_operations(const SharedWorkload& work);
+
 // Softmax along an axis that need not be the last one; the rows of the workload hold as many elements.
 Operations axis_operations(const SharedWorkload& work, const TensorShape& tensor);
 

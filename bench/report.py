@@ -15,6 +15,7 @@ import time
 import npy
 import peers
 import table
+import tune
 from replacement import Unusable, replacement
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -62,6 +63,9 @@ def parse_arguments(argv):
     parser.add_argument("--function", choices=("softmax", "log_softmax", "logsumexp"), default="softmax",
                         help="for --peers")
     parser.add_argument("--markdown", metavar="FILE", help="for --peers: write a page with the tables")
+    parser.add_argument("--regret", action="store_true", help="only `auto` against the fastest variant of each shape")
+    parser.add_argument("--tune", action="store_true",
+                        help="whether other thresholds than those of kernels/plan would be better on this machine")
     parser.add_argument("--dtype", default="f32", metavar="TYPE",
                         help="f32 (default), f64, f16 or bf16; or two of them, such as f16:f32 for input and output")
     parser.add_argument("--isa", action="append", default=[], metavar="NAME", help="only this ISA; repeatable")
@@ -81,10 +85,16 @@ def parse_arguments(argv):
         parser.error("--logits brings its own shape and dtype: leave out --shape and --dtype")
     if args.operators and (args.logits or args.variant):
         parser.error("--operators goes without --variant, --logits and --out")
-    if args.peers and (args.operators or args.logits or args.variant or len(args.isa) > 1):
-        parser.error("--peers goes without --operators, --variant, --logits and a second --isa")
+    if args.peers and (args.logits or args.variant or len(args.isa) > 1):
+        parser.error("--peers goes without --variant, --logits and a second --isa")
     if not args.peers and (args.markdown or args.function != "softmax"):
         parser.error("--markdown and --function need --peers")
+    if sum([args.operators, args.peers, args.regret, args.tune]) > 1:
+        parser.error("only one of --operators, --peers, --regret and --tune")
+    if (args.regret or args.tune) and (args.logits or args.variant):
+        parser.error("--regret and --tune go without --variant, --logits and --out")
+    if args.tune and args.shape:
+        parser.error("--tune has its own shapes")
     if args.threads > (os.cpu_count() or 1):
         parser.error(f"--threads {args.threads}: this machine has {os.cpu_count()}")
     return args
@@ -122,7 +132,18 @@ def bench_command(binary, args):
 
 
 def softmax_jobs(args):
-    return [(shape, args.dtype, ["--shape", shape]) for shape in args.shape or SHAPES]
+    shapes, words = args.shape or SHAPES, []
+    if args.regret:
+        shapes = args.shape or (tune.QUICK_REGRET_SHAPES if args.quick else tune.REGRET_SHAPES)
+        words = ["--benchmark_filter=^softmax/"]
+    return [(shape, args.dtype, ["--shape", shape] + words) for shape in shapes]
+
+
+def tune_jobs(args, questions):
+    """The jobs, and the question of each."""
+    chosen = [(question, shape) for question in questions for shape in question.shapes.values()]
+    return ([(shape, args.dtype, question.words() + ["--shape", shape]) for question, shape in chosen],
+            [question for question, _ in chosen])
 
 
 def operator_jobs(args):
@@ -192,6 +213,21 @@ def report(merged, threads, operators=False):
     return not wrong
 
 
+def report_choices(merged, asked, owners, threads):
+    """Prints what --regret (nothing asked) or --tune is about; false if a result was wrong."""
+    benchmarks = merged["benchmarks"]
+    print(f"\nmedians of {benchmarks[0]['repetitions']}, {threads} thread{'s' * (threads > 1)}, out of place\n")
+    if asked:
+        measured = [table.measurements([b for b in benchmarks if owners[b["job"]] is question]) for question in asked]
+        print(tune.tune_table(asked, measured))
+    else:
+        print(tune.regret_table(table.measurements(benchmarks)))
+    wrong = table.errors(benchmarks)
+    for line in wrong:
+        print(f"bench/run: {line}", file=sys.stderr)
+    return not wrong
+
+
 def report_peers(merged, groups, modules, markdown, argv):
     """Prints the tables, and fills the page if there is one; false if a result of this library was wrong."""
     benchmarks = merged["benchmarks"]
@@ -218,10 +254,14 @@ def main(argv):
         scratch = pathlib.Path(files.enter_context(tempfile.TemporaryDirectory(dir=BUILD)))
         binary = build()
         command = bench_command(binary, args)
-        if args.peers:
+        if args.peers or args.tune:
             os.environ.update(peers.ENVIRONMENT)
+        if args.peers:
             modules = peers.Modules(pathlib.Path(binary).parent / "peers", [binary])
             jobs, groups = peer_jobs(args, modules)
+        elif args.tune:
+            asked = tune.questions(args.quick, args.threads if args.threads > 1 else min(os.cpu_count() or 1, 2))
+            jobs, owners = tune_jobs(args, asked)
         else:
             jobs = operator_jobs(args) if args.operators else softmax_jobs(args)
         if args.logits:
@@ -235,6 +275,8 @@ def main(argv):
             npy.raw_to_npy(scratch / "output", logits, out_file)
         if args.peers:
             right = report_peers(merged, groups, modules, page_file, argv)
+        elif args.regret or args.tune:
+            right = report_choices(merged, asked if args.tune else [], owners if args.tune else [], args.threads)
         else:
             right = report(merged, args.threads, args.operators)
     print(f"\nJSON: {os.path.relpath(args.json)}" + (f"; probabilities: {args.out}" if args.out else ""))
