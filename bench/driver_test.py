@@ -75,14 +75,15 @@ class Arguments(DriverTest):
                       ["--operators", "--logits", DIGITS], ["--peers", "--operators"],
                       ["--peers", "--variant", "online"], ["--peers", "--logits", DIGITS], ["--markdown", "x.md"],
                       ["--function", "logsumexp"], ["--peers", "--function", "exp"],
-                      ["--peers", "--isa", "avx2", "--isa", "sse2"], ["--tune", "--regret"], ["--tune", "--shape", "2x2"],
-                      ["--regret", "--variant", "online"]):
+                      ["--peers", "--isa", "avx2", "--isa", "sse2"], ["--tune", "--regret"],
+                      ["--tune", "--shape", "2x2"], ["--regret", "--variant", "online"]):
             with self.subTest(words):
                 self.assert_refused(run(*words))
 
     def test_the_binary_refuses_what_it_knows_better(self):
         for words in (["--shape", "0x4"], ["--shape", "2x2x2"], ["--dtype", "f8"], ["--dtype", "f64:f32"],
-                      ["--isa", "z80"], ["--peers", "--isa", "z80"], ["--peers", "--shape", "7"], ["--variant", "fastest"], ["--shape", f"{2**40}x{2**40}"]):
+                      ["--isa", "z80"], ["--peers", "--isa", "z80"], ["--peers", "--shape", "7"],
+                      ["--variant", "fastest"], ["--shape", f"{2**40}x{2**40}"]):
             with self.subTest(words):
                 status, _, err = run(*words, "--json", self.json)
                 self.assertEqual((status, err), (2, ""))  # its own line goes to the real stderr
@@ -218,8 +219,9 @@ class Peers(DriverTest):
         for shape in ("3x40", "70x9"):
             ratio = numpy.median(times[shape, "loops"]) / numpy.median(times[shape, "simdsoftmax"])
             for text in (out, page.read_text()):
-                names = next(line for line in text.splitlines() if "nt copy " in line).replace("|", "  ")
-                cells = next(line for line in text.splitlines() if line.lstrip("| ").startswith(shape)).replace("|", "  ")
+                lines = text.replace("|", "  ").splitlines()
+                names = next(line for line in lines if "nt copy " in line)
+                cells = next(line for line in lines if line.lstrip().startswith(shape))
                 column = re.split("  +", names.strip()).index("loops")
                 self.assertEqual(re.split("  +", cells.strip())[column], f"{ratio:.2f}")
         for fact in ("machine", "compiler", "date", "loops"):
@@ -238,8 +240,9 @@ class Peers(DriverTest):
 
     def test_modules_that_cannot_be_loaded_are_left_out(self):
         (self.folder / "broken.so").write_text("no library")
+        (self.folder / "missing").write_text("One\nAnother One\n")
         modules = peers.Modules(self.folder, [BINARY])
-        self.assertEqual(list(modules.left_out), ["broken"])
+        self.assertEqual(list(modules.left_out), ["One", "Another One", "broken"])
         self.assertIn("broken.so", modules.left_out["broken"])
         self.assertEqual(modules.words(""), [])
 

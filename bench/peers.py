@@ -73,7 +73,9 @@ class Modules:
         command = [*command, "--suite", "peers", "--shape", "2x16", "--benchmark_list_tests=true"]
         listed = subprocess.run([str(word) for word in command], check=True, text=True, capture_output=True).stdout
         self.best_isa = next(name.split("/")[3] for name in listed.split() if name.endswith("/" + OURS))
-        self.left_out = {}  # reasons by name
+        missing = pathlib.Path(folder) / "missing"  # written by CMake
+        names = missing.read_text().split("\n") if missing.exists() else []
+        self.left_out = {name: "not found" for name in names if name}  # reasons by name
         self._paths = []
         for path in sorted(pathlib.Path(folder).glob("*.so")):
             tried = subprocess.run([str(word) for word in [*command, "--peer", path]], check=False, text=True,
@@ -184,10 +186,11 @@ def last_cells(lines, names):
 
 LEGEND = """\
 ratio, and the columns behind it: the median time of another library over that of simdsoftmax in the same process, all
-taking turns; below 1 simdsoftmax is the slower one. ns/16: time of 16 elements. spread: interquartile range over median.
-x memcpy, x nt copy: time over that of copying as many bytes, through the caches or past them. ULP: worst error in units
+taking turns; below 1 simdsoftmax is the slower one. ns/16: time of 16 elements. spread: interquartile range over
+median. x memcpy, x nt copy: time over that of copying as many bytes, through the caches or past them. ULP: worst error in units
 in the last place of the output, of up to a million elements, against a wider type; for logarithms close to zero it may
-be large where the absolute error is small. Everyone has the same number of threads, and none that spin."""
+be large where the absolute error is small. Everyone has the same number of threads; OpenMP and ONNX Runtime are told not
+to spin. What the others can prepare before a call is not timed."""
 
 
 def names_in_order(all_lines):
@@ -226,10 +229,12 @@ class Report:
         return (f"Against the fastest of the others on each line: {number(geometric_mean(ratios))} times as fast "
                 f"(geometric mean of {len(ratios)}), slower on {lost}.")
 
+    def _left_out(self):
+        return [f"left out: {name} ({reason})" for name, reason in self._modules.left_out.items()]
+
     def _libraries(self):
-        found = ", ".join(f"{name} {version}" for name, version in self._versions.items() if name != OURS)
-        out = "".join(f"\nleft out: {name} ({reason})" for name, reason in self._modules.left_out.items())
-        return found + out
+        found = ", ".join(f"{name} {self._versions[name]}" for name in self._names)
+        return "\n".join([found, *self._left_out()])
 
     def text(self):
         parts = []
@@ -253,14 +258,15 @@ class Report:
                  "| | |\n|---|---|\n" + "\n".join(f"| {name} | {value} |" for name, value in facts),
                  "`loops` is the textbook in C++, compiled at -O3 -ffast-math; SLEEF is used in a kernel of three "
                  "passes; XNNPACK is the one inside ExecuTorch. Some cannot be limited to an ISA, or have no such "
-                 "function or type: a dash.", LEGEND.replace("\n", " ")]
+                 "function or type: a dash.", LEGEND.replace("\n", " "), *self._left_out()]
         for group, rows, last in self._rows():
             align = "|".join("---" if i in (0, 6) else "---:" for i in range(len(last)))
             body = ["| " + " | ".join(row) + " |" for row in rows[1:]]
             last = [f"**{cell}**" if cell else "" for cell in last]
-            parts.append(f"## {group.title[0].upper()}{group.title[1:]}\n\n| " + " | ".join(rows[0]) + f" |\n|{align}|\n"
-                         + "\n".join(body) + "\n| " + " | ".join(last) + " |")
+            lines = ["| " + " | ".join(rows[0]) + " |", f"|{align}|", *body, "| " + " | ".join(last) + " |"]
+            parts.append("\n".join([f"## {group.title[0].upper()}{group.title[1:]}", "", *lines]))
         return "\n\n".join(parts) + "\n"
+
 
 def machine():
     fields = dict(line.split(":", 1) for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines() if ":" in line)

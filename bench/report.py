@@ -53,7 +53,7 @@ def parse_arguments(argv):
     parser = Parser(prog="bench/run", allow_abbrev=False, description="""
         Times every variant of softmax on every ISA of this CPU, checks each result before it is timed, and prints one
         table. With --operators all other functions, pre-operations and axes, in units of a plain softmax. With --peers
-        the public function beside the other libraries that this system offers, which are installed into build/. Exit status:
+        the public function beside the other libraries that this system offers, installed into build/. Exit status:
         0; 1 if something went wrong or a result was wrong; 2 for bad arguments or files.""")
     parser.add_argument("--quick", action="store_true", help="all shapes in less than a minute, with more noise")
     parser.add_argument("--operators", action="store_true",
@@ -113,7 +113,8 @@ def check(command, **options):
 def build():
     print(f"== building in {os.path.relpath(BUILD)}", flush=True)
     check(["cmake", "-S", ROOT, "-B", BUILD, "-G", "Ninja", "--log-level=WARNING", "-DCMAKE_BUILD_TYPE=Release",
-           "-DSIMDSOFTMAX_BUILD_TESTS=OFF", "-DSIMDSOFTMAX_BUILD_EXAMPLES=OFF", f"-DSIMDSOFTMAX_PEERS={PEERS}"], stdout=subprocess.DEVNULL)
+           "-DSIMDSOFTMAX_BUILD_TESTS=OFF", "-DSIMDSOFTMAX_BUILD_EXAMPLES=OFF",
+           f"-DSIMDSOFTMAX_PEERS={PEERS}"], stdout=subprocess.DEVNULL)
     check(["cmake", "--build", BUILD, "--target", "simdsoftmax_bench"])
     return BUILD / "bench" / "simdsoftmax_bench"
 

@@ -4,8 +4,8 @@
 import dataclasses
 import math
 
-REGRET_SHAPES = ["4096x8", "4096x32", "4096x64", "4096x128", "4096x129", "4096x192", "2048x256", "1024x512", "1024x1000",
-                 "512x2048", "512x4096", "64x32000", "1x128256", "8x262144", "65536x512", "4x4194304", "1x33554432"]
+REGRET_SHAPES = ["4096x8", "4096x32", "4096x64", "4096x128", "4096x129", "4096x192", "2048x256", "1024x512",
+                 "1024x1000", "512x2048", "512x4096", "64x32000", "1x128256", "8x262144", "65536x512", "4x4194304", "1x33554432"]
 QUICK_REGRET_SHAPES = ["4096x32", "4096x128", "4096x192", "1024x1000", "512x4096", "64x32000", "1x128256"]
 
 
@@ -92,12 +92,13 @@ def question_text(question, sizes):
     threshold, least = best_threshold(compared)
     now = cost(compared, lambda s: s.picked == question.second)
     first = [s.size for s in compared if s.picked == question.second]
-    lines.append(f"now: {question.second} from {min(first) if first else 'no size'} on, {now:.3f} of the faster one's time"
-                 " (geometric mean)")
+    since = min(first) if first else "no size"
+    lines.append(f"now: {question.second} from {since} on, {now:.3f} of the faster one's time (geometric mean)")
     if now / least < 1.01:
         lines.append("no other threshold would be better by 1 %")
     else:
-        lines.append(f"better: {question.second} from {threshold if threshold < math.inf else 'no size'} on, {least:.3f}")
+        since = threshold if threshold < math.inf else "no size"
+        lines.append(f"better: {question.second} from {since} on, {least:.3f}")
     return "\n".join(lines)
 
 
