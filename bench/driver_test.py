@@ -47,6 +47,7 @@ class DriverTest(unittest.TestCase):
         self.folder = pathlib.Path(folder.name)
         self.enterPatch("report.BUILD", self.folder / "build")
         self.enterPatch("report.build", lambda: BINARY)
+        self.enterPatch("report.install_peers", lambda: None)
         self.out = self.folder / "out.npy"
         self.json = self.folder / "results.json"
 

@@ -187,10 +187,10 @@ def last_cells(lines, names):
 LEGEND = """\
 ratio, and the columns behind it: the median time of another library over that of simdsoftmax in the same process, all
 taking turns; below 1 simdsoftmax is the slower one. ns/16: time of 16 elements. spread: interquartile range over
-median. x memcpy, x nt copy: time over that of copying as many bytes, through the caches or past them. ULP: worst error in units
-in the last place of the output, of up to a million elements, against a wider type; for logarithms close to zero it may
-be large where the absolute error is small. Everyone has the same number of threads; OpenMP and ONNX Runtime are told not
-to spin. What the others can prepare before a call is not timed."""
+median. x memcpy, x nt copy: time over that of copying as many bytes, through the caches or past them. ULP: worst error
+in units in the last place of the output, of up to a million elements, against a wider type; for logarithms close to
+zero it may be large where the absolute error is small. Everyone has the same number of threads; OpenMP and ONNX Runtime
+are told not to spin. What the others can prepare before a call is not timed."""
 
 
 def names_in_order(all_lines):

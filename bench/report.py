@@ -20,7 +20,7 @@ from replacement import Unusable, replacement
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build" / "bench"
-PEERS = ROOT / "build" / "peers"  # where bench/run has installed them
+PEERS = ROOT / "build" / "peers"  # where they are installed
 OPERATORS = [("functions", "512x4096"), ("pre_ops", "512x4096"), ("positions", "1024x1024"), ("losses", "64x32000"),
              ("losses", "4096x10"), ("top_k", "8x151936"), ("top_k", "1x128256"), ("row_state", "1x128256"),
              ("axes", "1000x1024@0"), ("axes", "1x21x512x512@1"), ("axes", "32x81x8732@1"), ("axes", "512x4096@1")]
@@ -108,6 +108,11 @@ def check(command, **options):
             print(f"bench/run: {command[0]} was ended by signal {-done.returncode}", file=sys.stderr)
         raise Failed(2 if done.returncode == 2 else 1)
     return done.stdout
+
+
+def install_peers():
+    """What cannot be had is left out, and the script says so."""
+    subprocess.run([ROOT / "bench" / "peers" / "install", PEERS], check=False)
 
 
 def build():
@@ -253,6 +258,8 @@ def main(argv):
         out_file = files.enter_context(replacement(args.out)) if args.out else None
         page_file = files.enter_context(replacement(args.markdown)) if args.markdown else None
         scratch = pathlib.Path(files.enter_context(tempfile.TemporaryDirectory(dir=BUILD)))
+        if args.peers:
+            install_peers()
         binary = build()
         command = bench_command(binary, args)
         if args.peers or args.tune:
