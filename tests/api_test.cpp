@@ -167,16 +167,19 @@ TEST(RowGrid, APositionKeepsItsDimension) {
   EXPECT_EQ(single->position(2).row_strides[0], 0);
 }
 
-TEST(Columns, BlocksFillTheTile) {
+TEST(Columns, BlocksAreLongAndEnoughForTheThreads) {
+  EXPECT_EQ(detail::columns_block(1, 1 << 18, sizeof(float), 1), 512U);
+  EXPECT_EQ(detail::columns_block(1, 1 << 18, sizeof(double), 1), 256U);
   for (const std::size_t size : {sizeof(float), sizeof(double)}) {
-    for (std::size_t cols = 2; cols <= detail::columns_tile_bytes / 64; ++cols) {
-      const std::size_t block = detail::columns_block(cols, size);
-      ASSERT_EQ(block % (64 / size), 0U);
-      ASSERT_GT(block, 0U);
-      ASSERT_LE(block, 512U);
-      ASSERT_LE(block * cols * size, detail::columns_tile_bytes);
-      // Nor is there room for more.
-      ASSERT_TRUE(block == 512 || (block + 64 / size) * cols * size > detail::columns_tile_bytes);
+    for (std::size_t inner = 8; inner < 3000; inner += 61) {
+      for (const int threads : {1, 2, 7, 64}) {
+        const std::size_t block = detail::columns_block(3, inner, size, threads);
+        ASSERT_EQ(block * size % 64, 0U);
+        ASSERT_GT(block, 0U);
+        ASSERT_LE(block * size, detail::columns_run_bytes);
+        const std::size_t blocks = 3 * ((inner + block - 1) / block);
+        ASSERT_TRUE(blocks >= static_cast<std::size_t>(threads) || block * size == 64);
+      }
     }
   }
 }

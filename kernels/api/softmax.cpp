@@ -20,10 +20,9 @@ bool is_dense(std::ptrdiff_t stride, Dtype dtype) { return stride == static_cast
 // Whether rows lie beside one another, and there are enough of them to fill vectors with elements of the same column.
 bool lies_across(const RowsTask& task) {
   constexpr std::size_t least_inner = 8;
-  constexpr std::size_t most_cols = columns_tile_bytes / 64;
   const int inner = task.grid.rank - 1;
-  return task.function != Function::logsumexp && task.pre_ops == nullptr && task.cols > 1 && task.cols <= most_cols &&
-         inner >= 0 && task.grid.dims[inner] >= least_inner &&
+  return task.function != Function::logsumexp && task.pre_ops == nullptr && task.cols > 1 &&
+         task.cols <= segment_length && inner >= 0 && task.grid.dims[inner] >= least_inner &&
          is_dense(task.logits.row_strides[inner], task.logits.dtype) &&
          is_dense(task.output.row_strides[inner], task.output.dtype);
 }
@@ -41,14 +40,15 @@ void run_columns(const Call& call, const RowsTask& rows) {
   task.grid = rows.grid;
   task.inner = rows.grid.dims[--task.grid.rank];
   task.cols = rows.cols;
-  task.block = columns_block(rows.cols, compute == 1 ? sizeof(double) : sizeof(float));
+  const std::size_t outer = call.shape.rows / task.inner;
+  task.block = columns_block(outer, task.inner, compute == 1 ? sizeof(double) : sizeof(float), call.thread_limit);
   task.logits = rows.logits;
   task.output = rows.output;
   task.function = rows.function;
   task.theta = rows.theta;
   task.empty_row_zeros = rows.empty_row_zeros;
   const std::size_t blocks = (task.inner + task.block - 1) / task.block;
-  const std::size_t units = call.shape.rows / task.inner * blocks;
+  const std::size_t units = outer * blocks;
   const Plan plan = plan_units(call.shape.rows, rows.cols, units, call.thread_limit);
   report_call(function_names[static_cast<int>(rows.function)], call.kernels->isa, call.shape, plan);
   run_rows(call.kernels->columns[compute], &task, units, plan);

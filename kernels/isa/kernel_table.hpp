@@ -117,17 +117,16 @@ struct RowsTask {
 // describes.
 struct ColumnsTask {
   RowGrid grid;
-  std::size_t cols;   // at most columns_tile_bytes / 64
+  std::size_t cols;   // at most segment_length
   std::size_t inner;  // rows beside one another
-  std::size_t block;
+  std::size_t block;  // at most columns_run_bytes of the compute type
   Operand logits;
   Operand output;
   Function function;  // softmax or log_softmax
   double theta;
   bool empty_row_zeros;
 };
-// A tile of columns lies on the stack. Wide tiles touch a page of the tensor for many columns, not for 16.
-constexpr std::size_t columns_tile_bytes = std::size_t{1} << 18;
+constexpr std::size_t columns_run_bytes = 2048;
 
 // softmax: theta y (g - sum of g y); log_softmax: theta (g - e^y sum of g).
 struct GradientTask {

@@ -111,12 +111,13 @@ std::size_t row_part_length(std::size_t cols) {
   return (segments_of_a_part > 0 ? segments_of_a_part : 1) * segment_length;
 }
 
-std::size_t columns_block(std::size_t cols, std::size_t compute_size) {
-  constexpr std::size_t most = 512;
-  const std::size_t granule = 64 / compute_size;
-  const std::size_t fitting = columns_tile_bytes / (cols * compute_size) / granule * granule;
-  if (fitting < granule) return granule;
-  return fitting < most ? fitting : most;
+// Long runs, which the hardware prefetches, but not so long that threads are left without one.
+std::size_t columns_block(std::size_t outer, std::size_t inner, std::size_t compute_size, int thread_limit) {
+  constexpr std::size_t least = 64;
+  std::size_t run = columns_run_bytes;
+  const auto blocks = [&] { return outer * ((inner * compute_size + run - 1) / run); };
+  while (run > least && blocks() < static_cast<std::size_t>(thread_limit)) run /= 2;
+  return run / compute_size;
 }
 
 }  // namespace simdsoftmax::detail

@@ -43,8 +43,9 @@ Plan plan_shared_rows(std::size_t rows, std::size_t cols, int thread_limit);
 // The length of the parts that a row is cut into, except for the last of them.
 std::size_t row_part_length(std::size_t cols);
 
-// How many rows that lie beside one another in memory are taken at a time; compute_size: bytes of an element.
-std::size_t columns_block(std::size_t cols, std::size_t compute_size);
+// How many rows that lie beside one another in memory are taken at a time; there are `outer` times `inner` of them.
+// compute_size: bytes of an element.
+std::size_t columns_block(std::size_t outer, std::size_t inner, std::size_t compute_size, int thread_limit);
 
 std::size_t dtype_size(Dtype dtype);
 
