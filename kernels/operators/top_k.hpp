@@ -58,6 +58,7 @@ class TopKRow {
         LaneSum<T> lanes;
         row_.x.each_tile(begin, stop, [&](const auto& tile, std::size_t at, std::size_t n) {
           exp_sum_pass(tile, NoSink<T>{}, exp, n, lanes);
+          if (at == first) largest_.expect(tile, n);
           largest_pass(tile, at, n, largest_);
         });
         return lanes.total();
@@ -70,13 +71,13 @@ class TopKRow {
   void add_missing(bool valid) {
     if (!valid) largest_ = Largest<T>(task_.k);
     const std::size_t found = largest_.size();
-    if (found == task_.k) return;
+    if (found >= task_.k) return;
     bool taken[2 * detail::max_top_k] = {};
     for (std::size_t i = 0; i < found; ++i) {
-      if (largest_[i].column < static_cast<std::int64_t>(2 * detail::max_top_k)) taken[largest_[i].column] = true;
+      if (largest_.column(i) < static_cast<std::int64_t>(2 * detail::max_top_k)) taken[largest_.column(i)] = true;
     }
     for (std::size_t column = 0; largest_.size() < task_.k; ++column) {
-      if (!taken[column]) largest_.add({-Limits<T>::infinity, 0, static_cast<std::int64_t>(column)});
+      if (!taken[column]) largest_.append(-Limits<T>::infinity, 0, static_cast<std::int64_t>(column));
     }
   }
 

@@ -14,132 +14,240 @@ struct Candidate {
   std::int64_t column;
 };
 
-// Larger logits come first, and of equal ones the lower column.
-template <class T>
-SIMDSOFTMAX_INLINE bool before(const Candidate<T>& a, const Candidate<T>& b) {
-  if (a.hi != b.hi) return a.hi > b.hi;
-  if (a.lo != b.lo) return a.lo > b.lo;
-  return a.column < b.column;
+// Numbers as integers of the same order, and back; zeros of either sign are 0.
+SIMDSOFTMAX_INLINE std::int32_t rank_of(float v) {
+  std::int32_t bits;
+  __builtin_memcpy(&bits, &v, sizeof bits);
+  return bits < 0 ? -(bits & 0x7FFFFFFF) : bits;
+}
+SIMDSOFTMAX_INLINE std::int64_t rank_of(double v) {
+  std::int64_t bits;
+  __builtin_memcpy(&bits, &v, sizeof bits);
+  return bits < 0 ? -(bits & 0x7FFFFFFFFFFFFFFF) : bits;
+}
+SIMDSOFTMAX_INLINE float of_rank(std::int32_t rank) {
+  const std::int32_t bits = rank < 0 ? -rank : rank;
+  float v;
+  __builtin_memcpy(&v, &bits, sizeof v);
+  return rank < 0 ? -v : v;
+}
+SIMDSOFTMAX_INLINE double of_rank(std::int64_t rank) {
+  const std::int64_t bits = rank < 0 ? -rank : rank;
+  double v;
+  __builtin_memcpy(&v, &bits, sizeof v);
+  return rank < 0 ? -v : v;
 }
 
-// The k first of the candidates added. They gather behind the k first of before; when there is no more room, the k
-// first of all of them are chosen anew, and the last of those is the threshold for others.
+// How many of n numbers are above v. Whole vectors are read: those behind the n-th are -inf.
+template <class T>
+SIMDSOFTMAX_INLINE std::size_t count_above(const T* numbers, std::size_t n, T v) {
+  const Vector<T> limit(v);
+  const Vector<T> one(T(1));
+  const Vector<T> zero(T(0));
+  Vector<T> count[2] = {zero, zero};
+  for (std::size_t i = 0; i < n; i += width<T>) {
+    Vector<T>& sum = count[i / width<T> % 2];
+    sum = sum + xsimd::select(load(numbers + i) > limit, one, zero);
+  }
+  alignas(64) T lanes[width<T>];
+  store(lanes, count[0] + count[1]);
+  T all = 0;
+  for (const T lane : lanes) all += lane;
+  return static_cast<std::size_t>(all);
+}
+
+// The k-th largest of n numbers, 0 < k <= n, or one with k to `enough` others above it, by bisection of all numbers: no
+// more than 33 counts (65 for f64), whatever their order. Numbers behind the n-th, of one vector, become -inf.
+template <class T>
+SIMDSOFTMAX_NOINLINE T kth_largest(T* numbers, std::size_t n, std::size_t k, std::size_t enough = 0) {
+  for (std::size_t k_behind = 0; k_behind < width<T>; ++k_behind) numbers[n + k_behind] = -Limits<T>::infinity;
+  Vector<T> most(-Limits<T>::infinity);
+  Vector<T> least(-Limits<T>::infinity);  // of the negated numbers, the largest
+  std::size_t i = 0;
+  for (; i < n; i += width<T>) most = max_or_second(load(numbers + i), most);
+  for (i = 0; i + width<T> <= n; i += width<T>) least = max_or_second(-load(numbers + i), least);
+  T lowest = -lane_max(least);
+  for (; i < n; ++i) lowest = numbers[i] < lowest ? numbers[i] : lowest;
+  auto low = rank_of(lowest);
+  auto high = rank_of(lane_max(most));
+  while (low < high) {
+    const auto middle = (low & high) + ((low ^ high) >> 1);  // rounded down, without overflow
+    const std::size_t above = count_above(numbers, n, of_rank(middle));
+    if (above >= k && above <= enough) return of_rank(middle);
+    if (above < k) {
+      high = middle;
+    } else {
+      low = middle + 1;
+    }
+  }
+  return of_rank(low);
+}
+
+// Sorts n indices by what they stand for, the largest first and equal ones in the order they had: by bytes, from the
+// last to the first.
+template <class T>
+SIMDSOFTMAX_NOINLINE void sort_descending(const T* numbers, std::uint16_t* order, std::size_t n) {
+  std::uint16_t sorted[detail::max_top_k];
+  for (std::size_t shift = 0; shift < 8 * sizeof(T); shift += 8) {
+    const auto byte = [&](std::uint16_t i) {
+      const auto rank = rank_of(numbers[i]);
+      // The first byte has the sign; from the largest down.
+      const auto bits = static_cast<std::uint64_t>(rank) >> shift;
+      return (shift + 8 == 8 * sizeof(T) ? bits ^ 0x7F : ~bits) & 0xFF;
+    };
+    std::uint16_t place[257] = {};
+    for (std::size_t i = 0; i < n; ++i) ++place[byte(order[i]) + 1];
+    if (place[byte(order[0]) + 1] == n) continue;
+    std::uint16_t before = 0;
+    for (std::uint16_t& b : place) b = before = static_cast<std::uint16_t>(before + b);
+    for (std::size_t i = 0; i < n; ++i) sorted[place[byte(order[i])]++] = order[i];
+    for (std::size_t i = 0; i < n; ++i) order[i] = sorted[i];
+  }
+}
+
+// The k first of the candidates offered. They gather in the order of their columns; when there is no more room, all but
+// the k first are dropped, and the last of those is the threshold for others.
 template <class T>
 class Largest {
  public:
-  explicit Largest(std::size_t k) : k_(k), capacity_(k + (k > 128 ? k : 128)) {}
+  explicit Largest(std::size_t k) : k_(k), capacity_(4 * k + 64) {}
 
   std::size_t size() const { return size_; }
-  const Candidate<T>& operator[](std::size_t i) const { return candidates_[i]; }
+  std::int64_t column(std::size_t i) const { return column_[i]; }
+  // After sort(): the i-th.
+  const Candidate<T>& operator[](std::size_t i) const { return sorted_[i]; }
 
-  // What a logit must exceed to be of interest; equal ones come from higher columns.
+  // A logit must be above it to be of interest; one whose lo counts, too, if it is equal.
   T threshold() const { return threshold_; }
 
-  void add(const Candidate<T>& candidate) {
-    candidates_[size_++] = candidate;
-    if (size_ == capacity_) choose();
+  // A threshold before the first offer, from n logits of the row: at least k of them are above it. Of four logits one
+  // is looked at, the largest, so it is a little lower than the k-th would make it. (Without one, the first few hundred
+  // logits of a row are candidates, and at 64x32000 and k = 50 the candidates took as long as the exponentials.)
+  template <class Source>
+  void expect(const Source& x, std::size_t n) {
+    constexpr std::size_t w = width<T>;
+    const std::size_t numbers = n / (4 * w) * w;
+    if (numbers < 4 * k_ || numbers > room - w) return;
+    const auto hi = [&](std::size_t i) __attribute__((always_inline)) { return high_part<T>(x(i)); };
+    for (std::size_t i = 0; i < numbers; i += w) {
+      const std::size_t at = 4 * i;
+      store(hi_ + i, max_or_second(max_or_second(hi(at), hi(at + w)), max_or_second(hi(at + 2 * w), hi(at + 3 * w))));
+    }
+    const T least = kth_largest(hi_, numbers, k_, k_ + k_ / 4);
+    if (least > -Limits<T>::infinity) threshold_ = of_rank(rank_of(least) - 1);
+  }
+
+  void offer(T hi, T lo, std::int64_t column) {
+    if (hi > threshold_ || (hi == threshold_ && lo > threshold_low_ && hi > -Limits<T>::infinity)) {
+      append(hi, lo, column);
+    }
+  }
+  void append(T hi, T lo, std::int64_t column) {
+    hi_[size_] = hi;
+    lo_[size_] = lo;
+    column_[size_] = column;
+    if (++size_ == capacity_) choose();
   }
 
   // Leaves the k first, in order.
   void sort() {
     if (size_ > k_) choose();
-    for (std::size_t i = size_ / 2; i-- > 0;) sift_down(candidates_[i], i, size_);
-    for (std::size_t n = size_; n-- > 1;) {
-      const Candidate<T> last = candidates_[0];
-      sift_down(candidates_[n], 0, n);
-      candidates_[n] = last;
-    }
+    std::uint16_t order[detail::max_top_k];
+    for (std::size_t i = 0; i < size_; ++i) order[i] = static_cast<std::uint16_t>(i);
+    bool have_lo = false;
+    for (std::size_t i = 0; i < size_; ++i) have_lo |= lo_[i] != 0;
+    if (have_lo) sort_descending(lo_, order, size_);
+    sort_descending(hi_, order, size_);
+    for (std::size_t i = 0; i < size_; ++i) sorted_[i] = {hi_[order[i]], lo_[order[i]], column_[order[i]]};
   }
 
  private:
-  // Quickselect (Hoare 1961), the pivot being the median of three.
+  // Keeps those above the k-th, and of those equal to it the ones with the largest lo, and of these the first.
   SIMDSOFTMAX_NOINLINE void choose() {
-    std::size_t first = 0;
-    std::size_t last = size_ - 1;
-    while (first < last) {
-      const Candidate<T> pivot = median(candidates_[first], candidates_[first + (last - first) / 2], candidates_[last]);
-      std::size_t i = first;
-      std::size_t j = last;
-      while (true) {
-        while (before(candidates_[i], pivot)) ++i;
-        while (before(pivot, candidates_[j])) --j;
-        if (i >= j) break;
-        const Candidate<T> other = candidates_[i];
-        candidates_[i++] = candidates_[j];
-        candidates_[j--] = other;
+    threshold_ = kth_largest(hi_, size_, k_);
+    threshold_low_ = -Limits<T>::infinity;
+    std::size_t ties_wanted = 0;
+    if (count_above(hi_, size_, of_rank(rank_of(threshold_) - 1)) > k_) ties_wanted = choose_of_equal();
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < size_; ++i) {
+      bool keep = hi_[i] >= threshold_;
+      if (__builtin_expect(hi_[i] == threshold_ && lo_[i] <= threshold_low_, 0)) {
+        keep = lo_[i] == threshold_low_ && ties_wanted > 0;
+        ties_wanted -= keep;
       }
-      // [first, j] comes before or at the pivot, the others behind it or at it.
-      const std::size_t middle = j + 1;
-      if (k_ < middle) {
-        last = middle - 1;
-      } else if (k_ > middle) {
-        first = middle;
-      } else {
-        break;
-      }
+      hi_[kept] = hi_[i];
+      lo_[kept] = lo_[i];
+      column_[kept] = column_[i];
+      kept += keep;
     }
-    size_ = k_;
-    threshold_ = candidates_[0].hi;
-    for (std::size_t i = 1; i < k_; ++i) threshold_ = candidates_[i].hi < threshold_ ? candidates_[i].hi : threshold_;
+    size_ = kept;
   }
 
-  static const Candidate<T>& median(const Candidate<T>& a, const Candidate<T>& b, const Candidate<T>& c) {
-    if (before(a, b)) return before(b, c) ? b : before(a, c) ? c : a;
-    return before(a, c) ? a : before(b, c) ? c : b;
+  // Where there are more candidates equal to the threshold than there is room for: the least of the lo that are kept,
+  // and how many with that lo.
+  SIMDSOFTMAX_NOINLINE std::size_t choose_of_equal() {
+    std::size_t equal = 0;
+    for (std::size_t i = 0; i < size_; ++i) {
+      low_of_equal_[equal] = lo_[i];
+      equal += hi_[i] == threshold_;
+    }
+    const std::size_t wanted = k_ - count_above(hi_, size_, threshold_);
+    threshold_low_ = kth_largest(low_of_equal_, equal, wanted);
+    return wanted - count_above(low_of_equal_, equal, threshold_low_);
   }
 
-  // Lets a candidate find its place in the heap of the first n whose top comes last, from place i down.
-  void sift_down(const Candidate<T> candidate, std::size_t i, std::size_t n) {
-    for (std::size_t child; (child = 2 * i + 1) < n; i = child) {
-      if (child + 1 < n && before(candidates_[child], candidates_[child + 1])) ++child;
-      if (!before(candidate, candidates_[child])) break;
-      candidates_[i] = candidates_[child];
-    }
-    candidates_[i] = candidate;
-  }
+  static constexpr std::size_t room = 4 * detail::max_top_k + 64 + width<T>;
 
   std::size_t k_;
   std::size_t capacity_;
   std::size_t size_ = 0;
   T threshold_ = -Limits<T>::infinity;
-  Candidate<T> candidates_[2 * detail::max_top_k];
+  T threshold_low_ = -Limits<T>::infinity;
+  alignas(64) T hi_[room];
+  alignas(64) T lo_[room];
+  alignas(64) T low_of_equal_[room];
+  std::int64_t column_[room];
+  Candidate<T> sorted_[detail::max_top_k];
 };
-
-SIMDSOFTMAX_INLINE bool any_beyond(const F32& z, F32 threshold) { return any_above(z, threshold); }
-SIMDSOFTMAX_INLINE bool any_beyond(const F64& z, F64 threshold) { return any_above(z, threshold); }
-template <class T>
-SIMDSOFTMAX_INLINE bool any_beyond(const SplitLogit<T>& z, Vector<T> threshold) {
-  return xsimd::any(z.hi >= threshold);
-}
 
 // Offers n logits, the first of which is that of `column`. Logits of -inf are of no interest.
 template <class Source>
 SIMDSOFTMAX_NOINLINE void largest_pass(const Source x, std::size_t column, std::size_t n,
                                        Largest<typename Source::T>& largest) {
   using T = typename Source::T;
+  constexpr std::size_t w = width<T>;
   constexpr bool has_lo = sizeof(x(0)) != sizeof(Vector<T>);
-  Vector<T> threshold(largest.threshold());
-  const auto offer = [&](const auto& z, std::size_t i, std::size_t m) {
-    alignas(64) T hi[width<T>];
-    alignas(64) T lo[width<T>];
-    store(hi, high_part<T>(z));
-    store(lo, low_part<T>(z));
-    T least = largest.threshold();
-    for (std::size_t k = 0; k < m; ++k) {
-      // At the threshold, lo may make the difference; -inf is where it begins.
-      if (!(hi[k] > least) && (!has_lo || !(hi[k] == least) || least == -Limits<T>::infinity)) continue;
-      largest.add({hi[k], lo[k], static_cast<std::int64_t>(column + i + k)});
-      least = largest.threshold();
-    }
-    threshold = Vector<T>(least);
+  // Where a lo may make the difference, what is equal to the threshold is looked at too.
+  const auto limit = [&] {
+    const T threshold = largest.threshold();
+    return has_lo && threshold > -Limits<T>::infinity ? of_rank(rank_of(threshold) - 1) : threshold;
   };
-  for_each_vector<T>(
-      0, n,
-      [&](std::size_t i) __attribute__((always_inline)) {
-        const auto z = x(i);
-        if (__builtin_expect(any_beyond(z, threshold), 0)) offer(z, i, width<T>);
-      },
-      [&](std::size_t i, std::size_t m) { offer(x.first(i, m), i, m); });
+  Vector<T> threshold(limit());
+  alignas(64) T hi[4 * w];
+  alignas(64) T lo[4 * w] = {};
+  // Those of the vectors at `hi` and `lo` that are above the limit, the first of them being column `at` of the tile.
+  const auto offer = [&](std::uint64_t above, std::size_t at) {
+    for (; above != 0; above &= above - 1) {
+      const auto k = static_cast<std::size_t>(__builtin_ctzll(above));
+      largest.offer(hi[k], lo[k], static_cast<std::int64_t>(column + at + k));
+    }
+    threshold = Vector<T>(limit());
+  };
+  const auto take = [&](const auto& z, std::size_t k) __attribute__((always_inline)) {
+    store(hi + k * w, high_part<T>(z));
+    if constexpr (has_lo) store(lo + k * w, low_part<T>(z));
+    return static_cast<std::uint64_t>(lanes_above(high_part<T>(z), threshold)) << (k * w);
+  };
+  std::size_t i = 0;
+  for (; i + 4 * w <= n; i += 4 * w) {
+    const auto high = [&](std::size_t k) __attribute__((always_inline)) { return high_part<T>(x(i + k * w)); };
+    const Vector<T> most = max_or_second(max_or_second(high(0), high(1)), max_or_second(high(2), high(3)));
+    if (__builtin_expect(any_above(most, threshold), 0)) {
+      offer(take(x(i), 0) | take(x(i + w), 1) | take(x(i + 2 * w), 2) | take(x(i + 3 * w), 3), i);
+    }
+  }
+  for (; i + w <= n; i += w) offer(take(x(i), 0), i);
+  if (i < n) offer(take(x.first(i, n - i), 0) & ((std::uint64_t{1} << (n - i)) - 1), i);
 }
 
 }  // namespace

@@ -34,6 +34,13 @@ SIMDSOFTMAX_INLINE F64 min_or_second(F64 a, F64 b) { return _mm256_min_pd(a, b);
 SIMDSOFTMAX_INLINE F32 where_at_least(F32 a, F32 b, F32 v) { return _mm256_and_ps(v, _mm256_cmp_ps(a, b, _CMP_GE_OQ)); }
 SIMDSOFTMAX_INLINE F64 where_at_least(F64 a, F64 b, F64 v) { return _mm256_and_pd(v, _mm256_cmp_pd(a, b, _CMP_GE_OQ)); }
 
+// Bit i: whether lane i of a is above that of b.
+SIMDSOFTMAX_INLINE unsigned lanes_above(F32 a, F32 b) {
+  return static_cast<unsigned>(_mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_GT_OQ)));
+}
+SIMDSOFTMAX_INLINE unsigned lanes_above(F64 a, F64 b) {
+  return static_cast<unsigned>(_mm256_movemask_pd(_mm256_cmp_pd(a, b, _CMP_GT_OQ)));
+}
 SIMDSOFTMAX_INLINE bool any_above(F32 a, F32 b) { return _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_GT_OQ)) != 0; }
 SIMDSOFTMAX_INLINE bool any_above(F64 a, F64 b) { return _mm256_movemask_pd(_mm256_cmp_pd(a, b, _CMP_GT_OQ)) != 0; }
 

@@ -39,6 +39,9 @@ SIMDSOFTMAX_INLINE F64 where_at_least(F64 a, F64 b, F64 v) {
   return _mm512_maskz_mov_pd(_mm512_cmp_pd_mask(a, b, _CMP_GE_OQ), v);
 }
 
+// Bit i: whether lane i of a is above that of b.
+SIMDSOFTMAX_INLINE unsigned lanes_above(F32 a, F32 b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ); }
+SIMDSOFTMAX_INLINE unsigned lanes_above(F64 a, F64 b) { return _mm512_cmp_pd_mask(a, b, _CMP_GT_OQ); }
 SIMDSOFTMAX_INLINE bool any_above(F32 a, F32 b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ) != 0; }
 SIMDSOFTMAX_INLINE bool any_above(F64 a, F64 b) { return _mm512_cmp_pd_mask(a, b, _CMP_GT_OQ) != 0; }
 

@@ -39,6 +39,15 @@ SIMDSOFTMAX_INLINE F64 where_at_least(F64 a, F64 b, F64 v) {
   return vreinterpretq_f64_u64(vandq_u64(vreinterpretq_u64_f64(v), vcgeq_f64(a, b)));
 }
 
+// Bit i: whether lane i of a is above that of b.
+SIMDSOFTMAX_INLINE unsigned lanes_above(F32 a, F32 b) {
+  constexpr std::uint32_t bits[4] = {1, 2, 4, 8};
+  return vaddvq_u32(vandq_u32(vcgtq_f32(a, b), vld1q_u32(bits)));
+}
+SIMDSOFTMAX_INLINE unsigned lanes_above(F64 a, F64 b) {
+  constexpr std::uint64_t bits[2] = {1, 2};
+  return static_cast<unsigned>(vaddvq_u64(vandq_u64(vcgtq_f64(a, b), vld1q_u64(bits))));
+}
 SIMDSOFTMAX_INLINE bool any_above(F32 a, F32 b) { return vmaxvq_u32(vcgtq_f32(a, b)) != 0; }
 SIMDSOFTMAX_INLINE bool any_above(F64 a, F64 b) { return vmaxvq_u32(vreinterpretq_u32_u64(vcgtq_f64(a, b))) != 0; }
 

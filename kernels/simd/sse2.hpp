@@ -31,6 +31,13 @@ SIMDSOFTMAX_INLINE F64 min_or_second(F64 a, F64 b) { return _mm_min_pd(a, b); }
 SIMDSOFTMAX_INLINE F32 where_at_least(F32 a, F32 b, F32 v) { return _mm_and_ps(v, _mm_cmpge_ps(a, b)); }
 SIMDSOFTMAX_INLINE F64 where_at_least(F64 a, F64 b, F64 v) { return _mm_and_pd(v, _mm_cmpge_pd(a, b)); }
 
+// Bit i: whether lane i of a is above that of b.
+SIMDSOFTMAX_INLINE unsigned lanes_above(F32 a, F32 b) {
+  return static_cast<unsigned>(_mm_movemask_ps(_mm_cmpgt_ps(a, b)));
+}
+SIMDSOFTMAX_INLINE unsigned lanes_above(F64 a, F64 b) {
+  return static_cast<unsigned>(_mm_movemask_pd(_mm_cmpgt_pd(a, b)));
+}
 SIMDSOFTMAX_INLINE bool any_above(F32 a, F32 b) { return _mm_movemask_ps(_mm_cmpgt_ps(a, b)) != 0; }
 SIMDSOFTMAX_INLINE bool any_above(F64 a, F64 b) { return _mm_movemask_pd(_mm_cmpgt_pd(a, b)) != 0; }
 
