@@ -73,6 +73,27 @@ SIMDSOFTMAX_NOINLINE void soft_cap_tile(const T* from, Tile<T>& tile, std::size_
   tile.has_lo = true;
 }
 
+// z = x + bias, if all of the bias are masks: numbers that are their own double. Otherwise false, and what is in the
+// tile is of no use.
+template <class T, class Bias>
+SIMDSOFTMAX_NOINLINE bool add_masks(const T* from, T* hi, std::size_t n, const Bias* bias) {
+  Vector<T> differences(T(0));
+  const auto add = [&](std::size_t i, Vector<T> x, Vector<T> b) __attribute__((always_inline)) {
+    differences = differences | ((b + b) ^ b);
+    store(hi + i, x + b);
+  };
+  const Vector<T> zero(T(0));
+  constexpr std::size_t piece = 256;
+  for (std::size_t begin = 0; begin < n; begin += piece) {
+    for_each_vector<T>(
+        begin, n - begin < piece ? n : begin + piece,
+        [&](std::size_t i) __attribute__((always_inline)) { add(i, load(from + i), load(bias + i)); },
+        [&](std::size_t i, std::size_t m) { add(i, load_first(from + i, m, zero), load_first(bias + i, m, zero)); });
+    if (!xsimd::all(differences == zero)) return false;
+  }
+  return true;
+}
+
 // z = x + slope * bias for n columns of the tile from `at` on, nothing rounded away. Most biases are masks, 0 or -inf,
 // which round nothing: those are the numbers that are their own double.
 template <class T, class Bias>
@@ -82,6 +103,7 @@ SIMDSOFTMAX_NOINLINE void add_bias(const T* from, Tile<T>& tile, std::size_t at,
   const Vector<T> low(static_cast<T>(slope - static_cast<double>(static_cast<T>(slope))));
   T* const hi = tile.hi + at;
   T* const lo = tile.lo + at;
+  if (from != hi && add_masks(from, hi, n, bias)) return;
   const auto add = [&](std::size_t i, Vector<T> x, Vector<T> b) __attribute__((always_inline)) {
     if (xsimd::all(b + b == b)) return store(hi + i, x + b);
     tile.need_lo();

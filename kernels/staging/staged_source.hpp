@@ -57,14 +57,20 @@ class StagedSource {
   template <class Body>
   SIMDSOFTMAX_INLINE void each_tile(std::size_t begin, std::size_t end, const Body& body) const {
     while (begin < end) {
-      const std::size_t tile_end = (begin / tile_length<T> + 1) * tile_length<T>;
-      const std::size_t stop = tile_end < end ? tile_end : end;
+      const std::size_t tile_begin = begin / tile_length<T> * tile_length<T>;
+      const std::size_t stop = smaller(tile_begin + tile_length<T>, end);
       if (in_memory_ && begin >= first_) {
         body(PlainSource<T>{reinterpret_cast<const T*>(data_) + begin}, begin, stop - begin);
-      } else if (stage(begin, stop); tile_->has_lo) {
-        body(PairSource<T>{tile_->hi, tile_->lo}, begin, stop - begin);
       } else {
-        body(PlainSource<T>{tile_->hi}, begin, stop - begin);
+        // All of the tile, because what is asked for next is the rest of it.
+        const std::size_t staged = first() > tile_begin ? first() : tile_begin;
+        stage(staged, smaller(tile_begin + tile_length<T>, last_));
+        const std::size_t at = begin - staged;
+        if (tile_->has_lo) {
+          body(PairSource<T>{tile_->hi + at, tile_->lo + at}, begin, stop - begin);
+        } else {
+          body(PlainSource<T>{tile_->hi + at}, begin, stop - begin);
+        }
       }
       begin = stop;
     }
@@ -93,6 +99,8 @@ class StagedSource {
     const auto whole = static_cast<std::int64_t>(exponent);
     return power_of_two(-whole) * scalar_exp(-(exponent - static_cast<double>(whole)) * ln_2);
   }
+
+  static std::size_t smaller(std::size_t a, std::size_t b) { return a < b ? a : b; }
 
   static std::int64_t clamped(std::int64_t value, std::size_t most) {
     return value < 0 ? 0 : value < static_cast<std::int64_t>(most) ? value : static_cast<std::int64_t>(most);
