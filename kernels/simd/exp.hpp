@@ -11,7 +11,8 @@ namespace {
 // 2^(headroom - anchor) * e^x for x in the range of the anchor.
 //   n = x * log2(e) rounded,  t = x - n ln 2,  |t| <= ln(2) / 2 (1 + 2^-10),  e^x = 2^n * (1 + t + t^2 p(t))
 // p: Remez fit of degree 9 to the relative error of e^t, 3.7e-18 (2^-57.9). Without fma the upper part of ln 2 has 32
-// bits, so that its product with n is exact. Maximum error: 1.0 ULP with fma; needs rounding to nearest.
+// bits, so that its product with n is exact. Maximum error, of 10^8 doubles: 1.03 ULP with fma, 0.99 without; needs
+// rounding to nearest.
 template <>
 class ExpCore<double> {
  public:
