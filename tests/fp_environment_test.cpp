@@ -9,12 +9,17 @@
 #include <cstdint>
 #include <limits>
 #include <tuple>
+#include <vector>
+#if defined(_OPENMP)
+#include <omp.h>
+#endif
 #if defined(__x86_64__)
 #include <xmmintrin.h>
 #endif
 
 #include "harness.hpp"
 #include "inputs.hpp"
+#include "public_functions.hpp"
 
 namespace softmax_test {
 namespace {
@@ -161,6 +166,127 @@ TEST_P(FpEnvironmentTest, TrapsDoNotFire) {
 #endif
 
 INSTANTIATE_TEST_SUITE_P(All, FpEnvironmentTest, ::testing::ValuesIn(configs()), name_of_config);
+
+// ---- Every function of the library ----------------------------------------------------------------------------------
+
+// Rows of ordinary logits, subnormal ones, ones whose results are subnormal or nearly, and with an infinity.
+Inputs demanding_inputs(const Pair& pair, const Sizes& shape, std::size_t axis) {
+  const Format& format = format_of(pair.in);
+  Inputs inputs;
+  inputs.pair = pair;
+  inputs.shape = shape;
+  inputs.axis = axis;
+  inputs.logits = normal_logits(format, count_of(shape), 4, 54);
+  const double to_the_end = std::log(min_normal(format_of(pair.out)));
+  for (std::size_t i = 0; i < inputs.logits.size(); ++i) {
+    double& logit = inputs.logits[i];
+    const std::size_t row = i / (shape.back() * 2) % 4;
+    if (row == 1) logit *= min_normal(format) / 16;
+    if (row == 2 && i % 2 == 1) logit += to_the_end - 3;
+    if (row == 3 && i % 37 == 0) logit = -HUGE_VAL;
+  }
+  return inputs;
+}
+
+std::vector<Mode> all_modes() {
+  std::vector<Mode> all(std::begin(modes), std::end(modes));
+#if defined(__x86_64__) && defined(__GLIBC__)
+  all.push_back({"traps", [] { feenableexcept(FE_INVALID | FE_DIVBYZERO | FE_OVERFLOW); }});
+#endif
+  return all;
+}
+
+class EveryFunctionTest : public ::testing::TestWithParam<PublicFunction> {
+ protected:
+  // In every mode the call gives what it gives on one thread in none of them, and leaves the mode as it was.
+  static void check(const Pair& pair, const Sizes& shape, std::size_t axis, const simdsoftmax_options& options,
+                    const std::string& isa) {
+    const std::unique_ptr<Call> call = GetParam().prepare(demanding_inputs(pair, shape, axis));
+    if (call == nullptr) return;
+    const std::string where = isa + ", " + name_of(pair) + ", " + text_of(shape);
+    simdsoftmax_options serial = options;
+    serial.num_threads = 1;
+    ASSERT_EQ(call->run(serial), SIMDSOFTMAX_OK) << where;
+    const std::vector<Bytes> expected = call->results();
+    for (const Mode& mode : all_modes()) {
+      call->forget_results();
+      std::fenv_t outside;
+      ASSERT_EQ(std::feholdexcept(&outside), 0);
+      mode.enter();
+      const State entered = state();
+      const simdsoftmax_status status = call->run(options);
+      const State left = state();
+      std::fesetenv(&outside);
+      ASSERT_EQ(status, SIMDSOFTMAX_OK) << where;
+      ASSERT_EQ(left, entered) << where << ", " << mode.name;
+      ASSERT_TRUE(call->results() == expected) << where << ", " << mode.name;
+    }
+  }
+};
+
+TEST_P(EveryFunctionTest, ModesChangeNoBitAndAreLeftAlone) {
+  for (const std::string& isa : runnable_isas()) {
+    const ScopedCap cap(isa);
+    for (const Pair& pair : pairs()) {
+      check(pair, {9, 40}, 1, serial_options(), isa);
+      check(pair, {3, 17, 5}, 1, serial_options(), isa);
+      simdsoftmax_options options = serial_options();
+      options.theta = 0x1p-1050;  // a subnormal number
+      check(pair, {2, 20}, 1, options, isa);
+    }
+    if (slow_machine()) continue;
+    simdsoftmax_options options = serial_options();
+    options.num_threads = 2;
+    check({}, {1, 33000}, 1, options, isa);
+    check({}, {110, 300}, 1, options, isa);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, EveryFunctionTest, ::testing::ValuesIn(public_functions()), name_of_function);
+
+#if defined(_OPENMP)
+// The threads of OpenMP belong to the process: a worker may compute in any mode between our calls, and again after.
+TEST(FpEnvironment, OfWorkersNeitherMattersNorChanges) {
+  if (simdsoftmax_has_openmp() == 0) GTEST_SKIP() << "without OpenMP";
+  constexpr int threads = 2;
+  for (const PublicFunction& function : public_functions()) {
+    for (const Sizes& shape : {Sizes{1, 40001}, Sizes{130, 300}}) {
+      const std::unique_ptr<Call> call = function.prepare(demanding_inputs({}, shape, 1));
+      if (slow_machine() && call->steps() > 1) continue;
+      simdsoftmax_options options = serial_options();
+      ASSERT_EQ(call->run(options), SIMDSOFTMAX_OK) << function.name;
+      const std::vector<Bytes> expected = call->results();
+      options.num_threads = threads;
+      call->forget_results();
+      std::fenv_t outside[threads];
+      State entered[threads];
+      State left[threads];
+#pragma omp parallel num_threads(threads)
+      {
+        const int thread = omp_get_thread_num();
+        std::fegetenv(&outside[thread]);
+        if (thread != 0) {
+          std::fesetround(FE_UPWARD);
+          set_control(control() | flush_bits);
+        }
+        entered[thread] = state();
+      }
+      const simdsoftmax_status status = call->run(options);
+#pragma omp parallel num_threads(threads)
+      {
+        const int thread = omp_get_thread_num();
+        left[thread] = state();
+        std::fesetenv(&outside[thread]);
+      }
+      ASSERT_EQ(status, SIMDSOFTMAX_OK) << function.name;
+      ASSERT_NE(std::get<0>(entered[1]), std::get<0>(entered[0])) << "one thread alone";
+      ASSERT_EQ(left[0], entered[0]) << function.name;
+      ASSERT_EQ(left[1], entered[1]) << function.name;
+      ASSERT_TRUE(call->results() == expected) << function.name << ", " << text_of(shape);
+    }
+  }
+}
+#endif
 
 }  // namespace
 }  // namespace softmax_test

@@ -81,6 +81,21 @@ TEST_P(LogSoftmaxTest, ProbabilityNearOneKeepsItsRelativeAccuracy) {
   }
 }
 
+// Many columns, each with less than the smallest normal number, and together with more.
+TEST_P(LogSoftmaxTest, ManyFarBelowTheLargest) {
+  const double least = -std::log(min_normal(compute_format(in())));  // e^-least is that number
+  for (const double beyond : {0.1, 1.0, 2.0, 3.0, 5.0}) {
+    for (const std::size_t cols : {2U, 5U, 300U, 20000U}) {
+      if (slow_machine() && cols > 300) continue;
+      for (const double at : {0.0, 100.0, 200.0, 1e3}) {
+        std::vector<double> row(cols, round_to(in(), at - least - beyond));
+        row[cols / 2] = at;
+        ASSERT_LE(error_of_row(row), 1) << beyond << " below " << at;
+      }
+    }
+  }
+}
+
 // A few columns, none of which has all of the probability.
 TEST_P(LogSoftmaxTest, TwoNearlyEqualMaxima) {
   for (const std::size_t cols : {2U, 17U, 300U}) {

@@ -111,6 +111,11 @@ Tensor::Tensor(simdsoftmax_dtype dtype, Sizes shape, Strides strides, const std:
   assign(values);
 }
 
+void Tensor::misalign(std::size_t bytes) {
+  memory_.insert(memory_.begin(), bytes, gap_byte);
+  begin_ += bytes;
+}
+
 simdsoftmax_tensor Tensor::view() const {
   return {data(), dtype_, static_cast<std::int32_t>(shape_.size()), shape_.data(), strides_.data()};
 }
@@ -139,6 +144,14 @@ std::vector<std::size_t> Tensor::offsets() const {
 }
 
 void Tensor::assign(const std::vector<double>& values) {
+  if (is_dense()) {
+    unsigned char* to = data();
+    for (const double value : values) {
+      store_element(dtype_, value, to);
+      to += bytes_of(dtype_);
+    }
+    return;
+  }
   const std::vector<std::size_t> at = offsets();
   for (std::size_t i = 0; i < at.size(); ++i) store_element(dtype_, values.at(i), memory_.data() + at[i]);
 }

@@ -47,6 +47,9 @@ class Tensor {
   Tensor(simdsoftmax_dtype dtype, const Sizes& shape, std::initializer_list<double> values)
       : Tensor(dtype, shape, std::vector<double>(values)) {}
 
+  // Moves the elements so many bytes off where they are. Views that were taken before are lost.
+  void misalign(std::size_t bytes);
+
   // What the C ABI takes; points into this object, whose data it may change. With `strides` null if they are dense and
   // it does not matter.
   simdsoftmax_tensor view() const;
@@ -58,6 +61,7 @@ class Tensor {
   std::size_t count() const { return count_of(shape_); }
 
   void assign(const std::vector<double>& values);
+  void forget() { memory_.assign(memory_.size(), gap_byte); }
   std::vector<double> values() const;
   std::vector<std::int64_t> integers() const;
   Bytes element_bytes() const;  // of the elements in row-major order

@@ -30,6 +30,7 @@ simdsoftmax_status read_loss_options(const LossOptions* given, bool integer_labe
   if (options.use_ignore_index < 0 || options.use_ignore_index > (integer_labels ? 1 : 0)) {
     return SIMDSOFTMAX_BAD_OPTIONS;
   }
+  const FloatEnvironment environment;
   const bool is_share = options.label_smoothing >= 0.0 && options.label_smoothing <= 1.0;
   return is_share ? SIMDSOFTMAX_OK : SIMDSOFTMAX_BAD_SMOOTHING;
 }

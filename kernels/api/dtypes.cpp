@@ -5,12 +5,14 @@
 #include <cmath>
 #include <cstring>
 
+#include "api/doubles.hpp"
+
 namespace simdsoftmax::detail {
 
 namespace {
 
 bool is_finite_in(simdsoftmax_dtype logits, double theta) {
-  return logits == SIMDSOFTMAX_F64 || std::fabs(theta) <= static_cast<double>(FLT_MAX);
+  return logits == SIMDSOFTMAX_F64 || is_at_most(theta, static_cast<double>(FLT_MAX));
 }
 
 template <class T>

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/options.hpp"
 
-#include <cmath>
-
+#include "api/doubles.hpp"
 #include "isa/kernel_table.hpp"
 
 namespace simdsoftmax::detail {
@@ -25,7 +24,7 @@ simdsoftmax_status read_options(const simdsoftmax_options* given, simdsoftmax_op
     return SIMDSOFTMAX_BAD_EMPTY_ROW;
   }
   if (options.num_threads < 0) return SIMDSOFTMAX_BAD_NUM_THREADS;
-  if (!std::isfinite(options.theta)) return SIMDSOFTMAX_BAD_THETA;
+  if (!is_finite(options.theta)) return SIMDSOFTMAX_BAD_THETA;
   return SIMDSOFTMAX_OK;
 }
 

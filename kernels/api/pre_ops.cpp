@@ -4,6 +4,7 @@
 #include <cmath>
 #include <initializer_list>
 
+#include "api/doubles.hpp"
 #include "api/dtypes.hpp"
 #include "api/options.hpp"
 #include "parallel/float_environment.hpp"
@@ -12,7 +13,8 @@ namespace simdsoftmax::detail {
 
 namespace {
 
-bool is_factor(double value) { return std::isfinite(value) && value >= 0.0; }
+bool is_zero(double value) { return are_equal(value, 0.0); }
+bool is_factor(double value) { return is_finite(value) && (!std::signbit(value) || is_zero(value)); }
 bool is_switch(std::int32_t value) { return value == 0 || value == 1; }
 
 // Far beyond the number of columns of any row, and far enough from the ends of int64 to add positions to it.
@@ -33,8 +35,8 @@ simdsoftmax_status CallPreOps::read(const simdsoftmax_pre_ops* given) {
   given_ = SIMDSOFTMAX_PRE_OPS_INIT;
   if (given == nullptr) return SIMDSOFTMAX_OK;
   if (const auto status = read_struct(*given, sizeof given_, given_)) return status;
-  const bool possible = std::isfinite(given_.scale) && is_factor(given_.softcap) && is_factor(given_.max_bias) &&
-                        (given_.max_bias == 0.0 || given_.bias != nullptr) && is_switch(given_.mask_meaning) &&
+  const bool possible = is_finite(given_.scale) && is_factor(given_.softcap) && is_factor(given_.max_bias) &&
+                        (is_zero(given_.max_bias) || given_.bias != nullptr) && is_switch(given_.mask_meaning) &&
                         is_switch(given_.causal) && given_.window >= 0;
   return possible ? SIMDSOFTMAX_OK : SIMDSOFTMAX_BAD_PRE_OPS;
 }
@@ -51,7 +53,7 @@ simdsoftmax_status CallPreOps::check_dtypes(simdsoftmax_dtype logits, double the
     }
   }
   factor = theta;
-  if (given_.scale == 1.0) return SIMDSOFTMAX_OK;
+  if (are_equal(given_.scale, 1.0)) return SIMDSOFTMAX_OK;
   const FloatEnvironment environment;
   factor = theta * given_.scale;
   if (logits == SIMDSOFTMAX_F64 && std::isfinite(factor)) factor_low_ = std::fma(theta, given_.scale, -factor);
@@ -68,7 +70,7 @@ void CallPreOps::add_to(Tensors& tensors) {
 }
 
 simdsoftmax_status CallPreOps::check_dimensions(Tensors& tensors) const {
-  const bool needs_head = given_.max_bias != 0.0;
+  const bool needs_head = !is_zero(given_.max_bias);
   if (!needs_query() && !needs_head) return SIMDSOFTMAX_OK;
   const int last = tensors.rank() - 1;
   if (tensors.axis() != last || last < (needs_head ? 2 : 1)) return SIMDSOFTMAX_BAD_PRE_OPS;
@@ -78,7 +80,7 @@ simdsoftmax_status CallPreOps::check_dimensions(Tensors& tensors) const {
 }
 
 bool CallPreOps::any() const {
-  return factor_low_ != 0.0 || given_.softcap != 0.0 || needs_query() || given_.bias != nullptr ||
+  return !is_zero(factor_low_) || !is_zero(given_.softcap) || needs_query() || given_.bias != nullptr ||
          given_.mask != nullptr || given_.lengths != nullptr || given_.sinks != nullptr || given_.logsumexp != nullptr;
 }
 
@@ -98,7 +100,7 @@ PreOps CallPreOps::kernel_pre_ops(const Tensors& tensors) const {
     const std::int64_t window = pre_ops.query_offset - begin;
     pre_ops.window = window > 0 ? window : 1;
   }
-  if (given_.max_bias != 0.0) {
+  if (!is_zero(given_.max_bias)) {
     pre_ops.heads = tensors.size(tensors.axis() - 2);
     pre_ops.head = tensors.position(tensors.axis() - 2);
   }

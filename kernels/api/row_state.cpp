@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "api/call.hpp"
+#include "api/doubles.hpp"
 #include "api/dtypes.hpp"
 #include "api/options.hpp"
 #include "parallel/float_environment.hpp"
@@ -29,7 +30,7 @@ bool is_present(const simdsoftmax_row_state& state, std::size_t part) {
 
 // Whether simdsoftmax_row_state_init can have made it.
 bool is_initialised(const simdsoftmax_row_state& state) {
-  if (state.cols > most_cols || !std::isfinite(state.theta)) return false;
+  if (state.cols > most_cols || !is_finite(state.theta)) return false;
   if (check_logits_dtype(state.dtype, state.theta) != SIMDSOFTMAX_OK) return false;
   if (state.arithmetic != 1 && state.arithmetic != 2) return false;
   for (std::size_t p = part_count(state.cols); p < max_parts; ++p) {
@@ -128,8 +129,8 @@ simdsoftmax_status simdsoftmax_row_state_add(simdsoftmax_row_state* state, const
 simdsoftmax_status simdsoftmax_row_state_merge(simdsoftmax_row_state* state, const simdsoftmax_row_state* from) {
   if (state == nullptr || from == nullptr) return SIMDSOFTMAX_NULL_POINTER;
   if (!is_initialised(*state) || !is_initialised(*from)) return SIMDSOFTMAX_BAD_STATE;
-  const bool same_row = state->cols == from->cols && state->theta == from->theta && state->dtype == from->dtype &&
-                        state->arithmetic == from->arithmetic;
+  const bool same_row = state->cols == from->cols && are_equal(state->theta, from->theta) &&
+                        state->dtype == from->dtype && state->arithmetic == from->arithmetic;
   if (!same_row) return SIMDSOFTMAX_BAD_STATE;
   const std::size_t parts = part_count(state->cols);
   for (std::size_t p = 0; p < parts; ++p) {

@@ -2,6 +2,7 @@
 #include "api/softmax.hpp"
 
 #include "api/call.hpp"
+#include "api/doubles.hpp"
 #include "api/dtypes.hpp"
 #include "api/options.hpp"
 #include "api/pre_ops.hpp"
@@ -96,7 +97,7 @@ simdsoftmax_status softmax_of_tensors(Function function, const simdsoftmax_tenso
 
   call.shape = {tensors.rows(), task.cols, task.logits.dtype, task.output.dtype, task.in_place};
   call.thread_limit = thread_limit(options);
-  const bool plain = function == Function::softmax && task.pre_ops == nullptr && task.theta == 1.0 &&
+  const bool plain = function == Function::softmax && task.pre_ops == nullptr && are_equal(task.theta, 1.0) &&
                      is_dense(task.logits.axis_stride, task.logits.dtype) &&
                      is_dense(task.output.axis_stride, task.output.dtype);
   if (!plain && lies_across(task)) {

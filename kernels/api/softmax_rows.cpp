@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "api/call.hpp"
+#include "api/doubles.hpp"
 #include "api/dtypes.hpp"
 #include "api/options.hpp"
 #include "api/pre_ops.hpp"
@@ -123,8 +124,8 @@ simdsoftmax_status simdsoftmax_softmax_rows(const void* logits, simdsoftmax_dtyp
   task.in_place = shape.in_place;
   task.empty_row_zeros = options.empty_row == SIMDSOFTMAX_EMPTY_ROW_ZEROS;
   task.pre_ops = nullptr;
-  run_rows(options.theta == 1.0 ? kernels->dense_rows[logits_dtype][output_dtype]
-                                : kernels->rows[compute_index(logits_dtype)],
+  run_rows(are_equal(options.theta, 1.0) ? kernels->dense_rows[logits_dtype][output_dtype]
+                                         : kernels->rows[compute_index(logits_dtype)],
            &task, rows, plan);
   return SIMDSOFTMAX_OK;
 }

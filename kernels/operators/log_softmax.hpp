@@ -46,9 +46,12 @@ SIMDSOFTMAX_NOINLINE LogScale log_scale(Row& row, RowState& state) {
   if (total(state.sum) < one_dominates * largest) {
     // log(1 + others / largest), which keeps its relative accuracy where the others are few.
     const double max_low = row.x.is_exact() ? 0 : low_of_max(row, static_cast<T>(max));
-    const ExpOfOthers<T> others(Exp<T>(state.anchor), static_cast<T>(max));
-    const RowState rest = row.sum(NoSink<T>{}, others, state.anchor, state.shift);
-    const double ratio = total(rest.sum) / (largest * scalar_exp(max_low));
+    // There may be many of the others, each too small to be told from zero beside the largest: with a lower anchor, of
+    // which they do not climb out, they are.
+    constexpr int lower = ExpRange<T>::headroom;
+    const ExpOfOthers<T> others(Exp<T>(state.anchor - lower), static_cast<T>(max));
+    const RowState rest = row.sum(NoSink<T>{}, others, state.anchor - lower, state.shift);
+    const double ratio = total(rest.sum) * power_of_two(-lower) / (largest * scalar_exp(max_low));
     const double sum = 1 + ratio;
     return {max, max_low, log(SplitSum{sum, ratio - (sum - 1)})};
   }
