@@ -41,7 +41,11 @@ class AccuracyTest : public ::testing::TestWithParam<Pair> {
         const auto first = expected.try_emplace(has_fma(isa), got).first;
         if (got != first->second) other_bits_.emplace(isa + ", " + simdsoftmax_variant_name(variant), where);
         const auto [output, is_new] = judged.try_emplace(got);
-        if (is_new) output->second = worst_of(out(), exact, decode(GetParam().out, got));
+        if (is_new) {
+          const std::vector<double> probabilities = decode(GetParam().out, got);
+          output->second = worst_of(out(), exact, probabilities);
+          judge_sums(isa, probabilities, cols, where);
+        }
         worst_[isa].merge(output->second.ulp, where + ", " + output->second.where);
       }
     }
@@ -59,11 +63,31 @@ class AccuracyTest : public ::testing::TestWithParam<Pair> {
       RecordProperty("worst_ulp_" + isa, std::to_string(worst.ulp));
       EXPECT_LE(worst.ulp, bound_in_ulp(out())) << isa << ", " << worst.where;
     }
+    for (const auto& [isa, worst] : worst_sum_) {
+      RecordProperty("worst_sum_" + isa, std::to_string(worst.ulp));
+      EXPECT_LE(worst.ulp, bound_in_ulp(out())) << "sum of a row, " << isa << ", " << worst.where;
+    }
     for (const auto& [kernel, where] : other_bits_) ADD_FAILURE() << kernel << " gives other bits: " << where;
   }
 
  private:
+  // How far rows are from adding up to 1, in epsilons of the output's type. What its subnormals, or their flushing,
+  // take away does not count: half of the last place that they have for each column, or all of them.
+  void judge_sums(const std::string& isa, const std::vector<double>& probabilities, std::size_t cols,
+                  const std::string& where) {
+    const Format& format = out();
+    const Wide least = format.keeps_subnormals ? std::ldexp(Wide{1}, format.min_exponent - format.precision)
+                                               : static_cast<Wide>(min_normal(format));
+    for (std::size_t begin = 0; begin < probabilities.size(); begin += cols) {
+      Wide sum = 0;
+      for (std::size_t c = 0; c < cols; ++c) sum += static_cast<Wide>(probabilities[begin + c]);
+      const Wide counted = std::fabs(sum - 1) - least * static_cast<Wide>(cols) * 1.02L;
+      worst_sum_[isa].merge(static_cast<double>(std::ldexp(counted, format.precision - 1)), where);
+    }
+  }
+
   std::map<std::string, Worst> worst_;             // by ISA
+  std::map<std::string, Worst> worst_sum_;         // by ISA
   std::map<std::string, std::string> other_bits_;  // by ISA and variant, where first
 };
 

@@ -85,6 +85,62 @@ TEST_P(HalvesTest, EveryWordIsReadRight) {
   }
 }
 
+// Rows of the words as they are, beside others.
+TEST_P(HalvesTest, EveryWordInRowsOfSeveral) {
+  if (in().bytes != 2) return;
+  const unsigned infinite = 0x7fffU >> (in().precision - 1) << (in().precision - 1);
+  const std::vector<std::vector<double>> others = {{0.0}, {1.5}, {-3.25}, {0.25, -1.0}, {8.0, 7.5, 7.0, -2.0, 6.5}};
+  Worst worst;
+  for (const std::vector<double>& rest : others) {
+    const std::size_t cols = rest.size() + 1;
+    std::vector<double> values;
+    for (unsigned bits = 0; bits < infinite; bits += slow_machine() ? 61 : 1) {
+      for (const unsigned sign : {0U, 0x8000U}) {
+        const auto word = static_cast<std::uint16_t>(bits | sign);
+        values.push_back(load(in(), &word));
+        values.insert(values.end(), rest.begin(), rest.end());
+      }
+    }
+    const Bytes output = softmax(pair(), {values.size() / cols, cols}, encode(pair().in, values), serial_options());
+    const std::vector<double> got = decode(pair().out, output);
+    for (auto row = values.begin(); row != values.end(); row += static_cast<std::ptrdiff_t>(cols)) {
+      const auto result = got.begin() + (row - values.begin());
+      const auto end = static_cast<std::ptrdiff_t>(cols);
+      const Worst one = worst_of(out(), exact_softmax({row, row + end}), {result, result + end});
+      worst.merge(one.ulp, std::to_string(*row) + ", " + one.where);
+    }
+  }
+  RecordProperty("worst_ulp", std::to_string(worst.ulp));
+  EXPECT_LE(worst.ulp, bound_in_ulp(out())) << worst.where;
+}
+
+// Floats that become halves, beside a zero: results come close to the middle between two halves.
+TEST_P(HalvesTest, FloatsBesideAZero) {
+  if (pair().in != SIMDSOFTMAX_F32 || out().bytes != 2) return;
+  const std::uint32_t step = exhaustive() ? 97 : slow_machine() ? 1000003 : 20011;
+  Worst worst;
+  std::vector<double> values;
+  const auto judge = [&] {
+    const Bytes output = softmax(pair(), {values.size() / 2, 2}, encode(pair().in, values), serial_options());
+    const std::vector<double> got = decode(pair().out, output);
+    for (std::size_t i = 0; i < values.size(); i += 2) {
+      const Worst one = worst_of(out(), exact_softmax({values[i], values[i + 1]}), {got[i], got[i + 1]});
+      worst.merge(one.ulp, std::to_string(values[i]) + ", " + one.where);
+    }
+    values.clear();
+  };
+  for (std::uint32_t bits = 0x35000000; bits < 0x42b80000; bits += step) {  // 4.8e-7 to 92
+    for (const std::uint32_t sign : {0U, 0x80000000U}) {
+      const std::uint32_t word = bits | sign;
+      values.insert(values.end(), {load(in(), &word), 0.0});
+    }
+    if (values.size() > 100000) judge();
+  }
+  judge();
+  RecordProperty("worst_ulp", std::to_string(worst.ulp));
+  EXPECT_LE(worst.ulp, bound_in_ulp(out())) << worst.where;
+}
+
 // Every NaN word, with whatever payload and sign, is a NaN.
 TEST_P(HalvesTest, EveryNanIsSeen) {
   if (in().bytes != 2) return;

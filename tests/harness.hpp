@@ -19,7 +19,7 @@ namespace softmax_test {
 constexpr unsigned char poison = 0xa5;
 
 // Set in the environment: SIMDSOFTMAX_SLOW_MACHINE=1 thins out sizes (an emulator), SIMDSOFTMAX_EXHAUSTIVE=1 adds rows
-// of 2^26 columns.
+// of 2^26 columns, every float, and long searches.
 bool slow_machine();
 bool exhaustive();
 
