@@ -69,12 +69,14 @@ TEST(CppFace, PassesEveryOptionOn) {
   options.variant = ss::Variant::online;
   options.empty_row = ss::EmptyRow::zeros;
   options.num_threads = 3;
+  options.accuracy = ss::Accuracy::exact;
   const simdsoftmax_options c = options.c();
   EXPECT_EQ(c.struct_size, sizeof c);
   EXPECT_EQ(c.theta, -2);
   EXPECT_EQ(c.variant, SIMDSOFTMAX_ONLINE);
   EXPECT_EQ(c.empty_row, SIMDSOFTMAX_EMPTY_ROW_ZEROS);
   EXPECT_EQ(c.num_threads, 3);
+  EXPECT_EQ(c.accuracy, SIMDSOFTMAX_EXACT);
   EXPECT_EQ(c.pre_ops, nullptr);
   options.theta = 2;
   std::vector<float> output(6, -1.0F);

@@ -47,7 +47,7 @@ void set_control(std::uint64_t value) { asm volatile("msr fpcr, %0" : : "r"(valu
 using State = std::tuple<std::uint64_t, std::uint64_t, int>;
 State state() { return {control(), flags(), std::fegetround()}; }
 
-class FpEnvironmentTest : public ConfigTest {
+class FpEnvironmentTest : public AccuracyConfigTest {
  protected:
   void SetUp() override { ASSERT_EQ(std::feholdexcept(&before_), 0); }
   void TearDown() override { std::fesetenv(&before_); }
@@ -165,7 +165,7 @@ TEST_P(FpEnvironmentTest, TrapsDoNotFire) {
 }
 #endif
 
-INSTANTIATE_TEST_SUITE_P(All, FpEnvironmentTest, ::testing::ValuesIn(configs()), name_of_config);
+INSTANTIATE_TEST_SUITE_P(All, FpEnvironmentTest, ::testing::ValuesIn(accuracy_configs()), name_of_config);
 
 // ---- Every function of the library ----------------------------------------------------------------------------------
 

@@ -42,7 +42,7 @@ class GuardedPages {
   unsigned char* data_ = nullptr;
 };
 
-class GuardTest : public ConfigTest {
+class GuardTest : public AccuracyConfigTest {
  protected:
   void check(const Shape& shape) {
     const Bytes logits = encode(pair().in, normal_logits(in(), shape.rows * shape.cols, 4, 31));
@@ -313,7 +313,7 @@ TEST_P(GuardTest, RowState) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, GuardTest, ::testing::ValuesIn(configs()), name_of_config);
+INSTANTIATE_TEST_SUITE_P(All, GuardTest, ::testing::ValuesIn(accuracy_configs()), name_of_config);
 
 }  // namespace
 }  // namespace softmax_test

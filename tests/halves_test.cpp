@@ -56,7 +56,7 @@ TEST(HalfFormats, EveryWordThereAndBack) {
   }
 }
 
-class HalvesTest : public ConfigTest {};
+class HalvesTest : public AccuracyConfigTest {};
 
 // Every finite word as the second of two logits, beside a zero. theta brings its binade to [1, 2), so each bit of it
 // counts.
@@ -79,8 +79,8 @@ TEST_P(HalvesTest, EveryWordIsReadRight) {
     const std::vector<double> got = decode(pair().out, output);
     for (std::size_t i = 0; i < values.size(); i += 2) {
       const Worst worst =
-          worst_of(out(), exact_softmax({values[i], values[i + 1]}, options.theta), {got[i], got[i + 1]});
-      ASSERT_LE(worst.ulp, bound_in_ulp(out())) << values[i + 1];
+          worst_of(out(), exact_softmax({values[i], values[i + 1]}, options.theta), {got[i], got[i + 1]}, accuracy());
+      ASSERT_LE(worst.bounds, 1) << values[i + 1];
     }
   }
 }
@@ -107,7 +107,7 @@ TEST_P(HalvesTest, EveryWordInRowsOfSeveral) {
       const auto result = got.begin() + (row - values.begin());
       const auto end = static_cast<std::ptrdiff_t>(cols);
       const Worst one = worst_of(out(), exact_softmax({row, row + end}), {result, result + end});
-      worst.merge(one.ulp, std::to_string(*row) + ", " + one.where);
+      worst.merge(one, std::to_string(*row) + ", " + one.where);
     }
   }
   RecordProperty("worst_ulp", std::to_string(worst.ulp));
@@ -125,7 +125,7 @@ TEST_P(HalvesTest, FloatsBesideAZero) {
     const std::vector<double> got = decode(pair().out, output);
     for (std::size_t i = 0; i < values.size(); i += 2) {
       const Worst one = worst_of(out(), exact_softmax({values[i], values[i + 1]}), {got[i], got[i + 1]});
-      worst.merge(one.ulp, std::to_string(values[i]) + ", " + one.where);
+      worst.merge(one, std::to_string(values[i]) + ", " + one.where);
     }
     values.clear();
   };
@@ -157,7 +157,7 @@ TEST_P(HalvesTest, EveryNanIsSeen) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, HalvesTest, ::testing::ValuesIn(configs()), name_of_config);
+INSTANTIATE_TEST_SUITE_P(All, HalvesTest, ::testing::ValuesIn(accuracy_configs()), name_of_config);
 
 }  // namespace
 }  // namespace softmax_test

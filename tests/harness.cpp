@@ -44,6 +44,12 @@ std::vector<simdsoftmax_variant> variants() {
   return all;
 }
 
+std::vector<simdsoftmax_accuracy> accuracies() {
+  std::vector<simdsoftmax_accuracy> all(simdsoftmax_accuracy_count());
+  for (std::size_t i = 0; i < all.size(); ++i) all[i] = static_cast<simdsoftmax_accuracy>(i);
+  return all;
+}
+
 std::string active_isa() {
   std::string name;
   for (const simdsoftmax_isa_info& isa : query_isas()) {
@@ -84,7 +90,9 @@ Bytes softmax(const Pair& pair, const Shape& shape, const Bytes& logits, const s
   return output;
 }
 
-void PrintTo(const Config& config, std::ostream* stream) { *stream << config.isa << ' ' << name_of(config.pair); }
+void PrintTo(const Config& config, std::ostream* stream) {
+  *stream << config.isa << ' ' << name_of(config.pair) << ' ' << simdsoftmax_accuracy_name(config.accuracy);
+}
 
 std::vector<Config> configs() {
   std::vector<Config> all;
@@ -94,8 +102,21 @@ std::vector<Config> configs() {
   return all;
 }
 
+std::vector<Config> accuracy_configs() {
+  std::vector<Config> all = configs();
+  for (const Config& config : configs()) {
+    for (const simdsoftmax_accuracy accuracy : accuracies()) {
+      const bool is_another = accuracy != SIMDSOFTMAX_BALANCED && config.pair.in != SIMDSOFTMAX_F64;
+      if (is_another) all.push_back({config.isa, config.pair, accuracy});
+    }
+  }
+  return all;
+}
+
 std::string name_of_config(const ::testing::TestParamInfo<Config>& info) {
-  return info.param.isa + "_" + name_of(info.param.pair);
+  const Config& config = info.param;
+  const std::string name = config.isa + "_" + name_of(config.pair);
+  return config.accuracy == SIMDSOFTMAX_BALANCED ? name : name + "_" + simdsoftmax_accuracy_name(config.accuracy);
 }
 
 std::string name_of_pair(const ::testing::TestParamInfo<Pair>& info) { return name_of(info.param); }

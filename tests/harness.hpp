@@ -26,6 +26,7 @@ bool exhaustive();
 const std::vector<simdsoftmax_isa_info>& isas();  // all that the library knows, in its order
 std::vector<std::string> runnable_isas();         // compiled and supported
 std::vector<simdsoftmax_variant> variants();      // auto included
+std::vector<simdsoftmax_accuracy> accuracies();   // the default included
 bool has_fma(const std::string& isa);             // those that have it give the same bits
 std::string active_isa();                         // empty when none is
 
@@ -52,13 +53,15 @@ struct Shape {
 // Dense rows, out of place, into poisoned memory; a status other than OK is a test failure.
 Bytes softmax(const Pair& pair, const Shape& shape, const Bytes& logits, const simdsoftmax_options& options);
 
-// One test per runnable ISA and pair of dtypes, run on that ISA.
+// One test per runnable ISA and pair of dtypes, run on that ISA; per accuracy too, where that matters.
 struct Config {
   std::string isa;
   Pair pair;
+  simdsoftmax_accuracy accuracy = SIMDSOFTMAX_BALANCED;
 };
 void PrintTo(const Config& config, std::ostream* stream);
-std::vector<Config> configs();
+std::vector<Config> configs();           // balanced
+std::vector<Config> accuracy_configs();  // those and the others that the pair has
 std::string name_of_config(const ::testing::TestParamInfo<Config>& info);
 
 class ConfigTest : public ::testing::TestWithParam<Config> {
@@ -69,6 +72,19 @@ class ConfigTest : public ::testing::TestWithParam<Config> {
 
  private:
   ScopedCap cap_{GetParam().isa};
+};
+
+// One per accuracy as well; accuracy_configs() are its values.
+class AccuracyConfigTest : public ConfigTest {
+ protected:
+  simdsoftmax_accuracy accuracy() const { return GetParam().accuracy; }
+
+  // Of the accuracy of the test.
+  simdsoftmax_options serial_options(simdsoftmax_variant variant = SIMDSOFTMAX_AUTO) const {
+    simdsoftmax_options options = softmax_test::serial_options(variant);
+    options.accuracy = accuracy();
+    return options;
+  }
 };
 
 // One test per runnable ISA.

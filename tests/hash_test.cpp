@@ -151,14 +151,15 @@ std::vector<PublicFunction> functions_with_bits() {
 class HashTest : public ::testing::TestWithParam<PublicFunction> {};
 
 // The hash of each ISA with fma is the one that stands here.
-void expect_hash(const PublicFunction& function, const std::string& name, const std::vector<Inputs>& all) {
+void expect_hash(const PublicFunction& function, const std::string& name, const std::vector<Inputs>& all,
+                 const simdsoftmax_options& options = serial_options()) {
   for (const std::string& isa : runnable_isas()) {
     if (!has_fma(isa)) continue;
     const ScopedCap cap(isa);
     Hash hash;
     for (const Inputs& inputs : all) {
       const std::unique_ptr<Call> call = function.prepare(inputs);
-      if (call != nullptr) hash.add(results_of(*call, serial_options()));
+      if (call != nullptr) hash.add(results_of(*call, options));
     }
     const auto expected = expected_hashes().find(name);
     EXPECT_TRUE(expected != expected_hashes().end() && hash.value() == expected->second)
@@ -175,6 +176,13 @@ TEST_P(HashTest, IsThatOfEveryMachineWithFma) {
     all.insert(all.end(), some.begin(), some.end());
   }
   expect_hash(GetParam(), GetParam().name, all);
+  if (GetParam().name == "softmax_rows" || GetParam().name == "softmax") {
+    for (const simdsoftmax_accuracy accuracy : {SIMDSOFTMAX_EXACT, SIMDSOFTMAX_FAST}) {
+      simdsoftmax_options options = serial_options();
+      options.accuracy = accuracy;
+      expect_hash(GetParam(), GetParam().name + "_" + simdsoftmax_accuracy_name(accuracy), all, options);
+    }
+  }
   if (slow_machine() && GetParam().name != "softmax_rows") return;
   if (GetParam().prepare({{}, {1, 1}, 1, {0.0}})->steps() == 1) {
     expect_hash(GetParam(), GetParam().name + "_of_long_parts", {row_of_long_parts()});

@@ -13,7 +13,7 @@
 namespace softmax_test {
 namespace {
 
-class LayoutTest : public ConfigTest {
+class LayoutTest : public AccuracyConfigTest {
  protected:
   // Rows with strides, with `gap` as the value of the elements between input rows. The output's gaps must stay
   // poisoned.
@@ -151,7 +151,7 @@ TEST_P(LayoutTest, TheInputIsOnlyRead) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, LayoutTest, ::testing::ValuesIn(configs()), name_of_config);
+INSTANTIATE_TEST_SUITE_P(All, LayoutTest, ::testing::ValuesIn(accuracy_configs()), name_of_config);
 
 }  // namespace
 }  // namespace softmax_test

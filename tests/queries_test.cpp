@@ -32,6 +32,29 @@ TEST(Variants, NamesGoBothWays) {
   }
 }
 
+TEST(Accuracies, NamesGoBothWays) {
+  ASSERT_EQ(accuracies().size(), 3U);
+  EXPECT_STREQ(simdsoftmax_accuracy_name(SIMDSOFTMAX_BALANCED), "balanced");
+  EXPECT_STREQ(simdsoftmax_accuracy_name(SIMDSOFTMAX_EXACT), "exact");
+  EXPECT_STREQ(simdsoftmax_accuracy_name(SIMDSOFTMAX_FAST), "fast");
+  for (const simdsoftmax_accuracy accuracy : accuracies()) {
+    simdsoftmax_accuracy found = -1;
+    EXPECT_EQ(simdsoftmax_accuracy_from_name(simdsoftmax_accuracy_name(accuracy), &found), SIMDSOFTMAX_OK);
+    EXPECT_EQ(found, accuracy);
+  }
+}
+
+TEST(Accuracies, WhatIsNoAccuracyHasNoName) {
+  EXPECT_EQ(simdsoftmax_accuracy_name(-1), nullptr);
+  EXPECT_EQ(simdsoftmax_accuracy_name(3), nullptr);
+  simdsoftmax_accuracy accuracy = 77;
+  EXPECT_EQ(simdsoftmax_accuracy_from_name("correct", &accuracy), SIMDSOFTMAX_BAD_ACCURACY);
+  EXPECT_EQ(simdsoftmax_accuracy_from_name("", &accuracy), SIMDSOFTMAX_BAD_ACCURACY);
+  EXPECT_EQ(simdsoftmax_accuracy_from_name(nullptr, &accuracy), SIMDSOFTMAX_NULL_POINTER);
+  EXPECT_EQ(accuracy, 77);
+  EXPECT_EQ(simdsoftmax_accuracy_from_name("fast", nullptr), SIMDSOFTMAX_NULL_POINTER);
+}
+
 TEST(Variants, WhatIsNoVariantHasNoName) {
   EXPECT_EQ(simdsoftmax_variant_name(-1), nullptr);
   EXPECT_EQ(simdsoftmax_variant_name(static_cast<simdsoftmax_variant>(simdsoftmax_variant_count())), nullptr);

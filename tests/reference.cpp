@@ -70,21 +70,38 @@ double error_in_ulp(const Format& format, Wide exact, double got) {
 
 double bound_in_ulp(const Format& format) { return format.bytes == 2 ? 0.51 : 4.0; }
 
-void Worst::merge(double other_ulp, const std::string& other_where) {
-  if (other_ulp > ulp) *this = {other_ulp, other_where};
+double error_in_bounds(const Format& format, simdsoftmax_accuracy accuracy, Wide exact, double got) {
+  const double ulp = error_in_ulp(format, exact, got);
+  const bool is_f64 = format.dtype == SIMDSOFTMAX_F64;
+  if (is_f64 || accuracy == SIMDSOFTMAX_BALANCED) return ulp / bound_in_ulp(format);
+  if (accuracy == SIMDSOFTMAX_EXACT) return ulp / 0.501;
+  const double beyond_rounding = format.bytes == 2 ? std::max(0.0, ulp - 0.5) : ulp;
+  if (beyond_rounding == 0 || std::isinf(ulp)) return beyond_rounding;
+  const int exponent = std::max(std::ilogb(exact), format.min_exponent);
+  const Wide last_place = std::ldexp(static_cast<Wide>(1), exponent - (format.precision - 1));
+  return static_cast<double>(beyond_rounding * last_place / exact * 0x1p12L);
 }
 
-Worst worst_of(const Format& format, const std::vector<Wide>& exact, const std::vector<double>& got) {
-  double worst = 0;
-  std::size_t index = 0;
+void Worst::merge(const Worst& other, const std::string& other_where) {
+  ulp = std::max(ulp, other.ulp);
+  if (other.bounds <= bounds) return;
+  bounds = other.bounds;
+  where = other_where;
+}
+
+Worst worst_of(const Format& format, const std::vector<Wide>& exact, const std::vector<double>& got,
+               simdsoftmax_accuracy accuracy) {
+  Worst worst;
+  std::size_t worst_at = 0;
   for (std::size_t i = 0; i < exact.size(); ++i) {
     const double ulp = error_in_ulp(format, exact[i], got.at(i));
-    if (ulp > worst) {
-      worst = ulp;
-      index = i;
-    }
+    if (ulp == 0) continue;
+    const double bounds = error_in_bounds(format, accuracy, exact[i], got[i]);
+    worst.ulp = std::max(worst.ulp, ulp);
+    if (bounds > worst.bounds) worst.bounds = bounds, worst_at = i;
   }
-  return {worst, "column " + std::to_string(index) + " of " + std::to_string(exact.size())};
+  worst.where = "column " + std::to_string(worst_at) + " of " + std::to_string(exact.size());
+  return worst;
 }
 
 }  // namespace softmax_test

@@ -26,14 +26,20 @@ double error_in_ulp(const Format& format, Wide exact, double got);
 // halves.
 double bound_in_ulp(const Format& format);
 
+// The error as a multiple of the bound of an accuracy: the one above; 0.501 ULP when exact, f64 excepted; 2^-12 of the
+// value when fast, beside the rounding to a half.
+double error_in_bounds(const Format& format, simdsoftmax_accuracy accuracy, Wide exact, double got);
+
 struct Worst {
-  double ulp = 0;
-  std::string where;
-  void merge(double other_ulp, const std::string& other_where);
+  double ulp = 0;     // the largest error
+  double bounds = 0;  // the largest as a multiple of its bound
+  std::string where;  // the latter
+  void merge(const Worst& other, const std::string& other_where);
 };
 
 // The largest error of a row, with its index.
-Worst worst_of(const Format& format, const std::vector<Wide>& exact, const std::vector<double>& got);
+Worst worst_of(const Format& format, const std::vector<Wide>& exact, const std::vector<double>& got,
+               simdsoftmax_accuracy accuracy = SIMDSOFTMAX_BALANCED);
 
 }  // namespace softmax_test
 

@@ -58,6 +58,9 @@ const Misuse misuses[] = {
     {"variant_negative", SIMDSOFTMAX_BAD_VARIANT, [](Call& call) { call.options.variant = -1; }},
     {"empty_row_2", SIMDSOFTMAX_BAD_EMPTY_ROW, [](Call& call) { call.options.empty_row = 2; }},
     {"empty_row_negative", SIMDSOFTMAX_BAD_EMPTY_ROW, [](Call& call) { call.options.empty_row = -1; }},
+    {"accuracy_past_the_end", SIMDSOFTMAX_BAD_ACCURACY,
+     [](Call& call) { call.options.accuracy = static_cast<simdsoftmax_accuracy>(simdsoftmax_accuracy_count()); }},
+    {"accuracy_negative", SIMDSOFTMAX_BAD_ACCURACY, [](Call& call) { call.options.accuracy = -1; }},
     {"num_threads_negative", SIMDSOFTMAX_BAD_NUM_THREADS, [](Call& call) { call.options.num_threads = -1; }},
     {"theta_nan", SIMDSOFTMAX_BAD_THETA, [](Call& call) { call.options.theta = std::nan(""); }},
     {"theta_infinite", SIMDSOFTMAX_BAD_THETA, [](Call& call) { call.options.theta = -HUGE_VAL; }},
@@ -92,7 +95,6 @@ const Misuse misuses[] = {
      [](Call& call) { call.output = call.logits, call.output_dtype = SIMDSOFTMAX_F16; }},
     {"struct_size_zero", SIMDSOFTMAX_BAD_OPTIONS, [](Call& call) { call.options.struct_size = 0; }},
     {"struct_size_too_small", SIMDSOFTMAX_BAD_OPTIONS, [](Call& call) { --call.options.struct_size; }},
-    {"reserved_is_set", SIMDSOFTMAX_BAD_OPTIONS, [](Call& call) { call.options.reserved = 1; }},
 };
 
 class MisuseTest : public ::testing::TestWithParam<Misuse> {};
@@ -185,13 +187,13 @@ TEST(Misuse, LongerOptionsMustEndInZeros) {
 
 TEST(StatusText, IsASentenceOfItsOwnForEveryStatus) {
   std::set<std::string> texts;
-  for (simdsoftmax_status status = SIMDSOFTMAX_OK; status <= SIMDSOFTMAX_BAD_STATE; ++status) {
+  for (simdsoftmax_status status = SIMDSOFTMAX_OK; status <= SIMDSOFTMAX_BAD_ACCURACY; ++status) {
     const char* const text = simdsoftmax_status_text(status);
     ASSERT_NE(text, nullptr);
     EXPECT_GT(std::strlen(text), 1U);
     EXPECT_TRUE(texts.insert(text).second) << text;
   }
-  for (const simdsoftmax_status status : {-1, SIMDSOFTMAX_BAD_STATE + 1, INT32_MIN, INT32_MAX}) {
+  for (const simdsoftmax_status status : {-1, SIMDSOFTMAX_BAD_ACCURACY + 1, INT32_MIN, INT32_MAX}) {
     ASSERT_NE(simdsoftmax_status_text(status), nullptr);
     EXPECT_EQ(texts.count(simdsoftmax_status_text(status)), 0U);
   }

@@ -405,7 +405,8 @@ TEST_P(TensorMisuse, SharedMemory) {
 TEST_P(TensorMisuse, Options) {
   refuse(SIMDSOFTMAX_BAD_OPTIONS, [](Call& call) { call.options.struct_size = 0; });
   refuse(SIMDSOFTMAX_BAD_OPTIONS, [](Call& call) { --call.options.struct_size; });
-  refuse(SIMDSOFTMAX_BAD_OPTIONS, [](Call& call) { call.options.reserved = 1; });
+  refuse(SIMDSOFTMAX_BAD_ACCURACY, [](Call& call) { call.options.accuracy = 3; });
+  refuse(SIMDSOFTMAX_BAD_ACCURACY, [](Call& call) { call.options.accuracy = -1; });
   refuse(SIMDSOFTMAX_BAD_VARIANT, [](Call& call) { call.options.variant = 5; });
   refuse(SIMDSOFTMAX_BAD_VARIANT, [](Call& call) { call.options.variant = -1; });
   refuse(SIMDSOFTMAX_BAD_EMPTY_ROW, [](Call& call) { call.options.empty_row = 2; });

@@ -4,7 +4,7 @@
 
 /* One row in slices: on the threads of a caller's own pool, or on several machines. Each takes the state of its slices,
  * the states are merged in any order and grouping, and each finishes its slices from the merged state. The result has
- * the bits of simdsoftmax_softmax over the whole row. */
+ * the bits of simdsoftmax_softmax over the whole row, SIMDSOFTMAX_BALANCED: options->accuracy has no influence here. */
 
 #include <simdsoftmax/types.h>
 

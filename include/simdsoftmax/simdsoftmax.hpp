@@ -43,6 +43,7 @@ enum class Status : simdsoftmax_status {
   bad_normalization = SIMDSOFTMAX_BAD_NORMALIZATION,
   bad_slice = SIMDSOFTMAX_BAD_SLICE,
   bad_state = SIMDSOFTMAX_BAD_STATE,
+  bad_accuracy = SIMDSOFTMAX_BAD_ACCURACY,
 };
 
 [[nodiscard]] inline const char* text(Status status) noexcept {
@@ -55,6 +56,12 @@ enum class Variant : simdsoftmax_variant {
   three_pass_recompute = SIMDSOFTMAX_THREE_PASS_RECOMPUTE,
   online = SIMDSOFTMAX_ONLINE,
   anchored = SIMDSOFTMAX_ANCHORED,
+};
+
+enum class Accuracy : simdsoftmax_accuracy {
+  balanced = SIMDSOFTMAX_BALANCED,
+  exact = SIMDSOFTMAX_EXACT,
+  fast = SIMDSOFTMAX_FAST,
 };
 
 enum class EmptyRow : simdsoftmax_empty_row {
@@ -189,6 +196,7 @@ struct Options {
   EmptyRow empty_row = EmptyRow::nan;
   int num_threads = 0;
   const PreOps* pre_ops = nullptr;
+  Accuracy accuracy = Accuracy::balanced;
 
   // Without the pre-operations.
   [[nodiscard]] simdsoftmax_options c() const noexcept {
@@ -197,6 +205,7 @@ struct Options {
     options.variant = static_cast<simdsoftmax_variant>(variant);
     options.empty_row = static_cast<simdsoftmax_empty_row>(empty_row);
     options.num_threads = num_threads;
+    options.accuracy = static_cast<simdsoftmax_accuracy>(accuracy);
     return options;
   }
 };

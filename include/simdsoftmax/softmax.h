@@ -28,7 +28,8 @@ extern "C" {
  * theta makes +inf of -inf.
  *
  * Maximum error in ULP of the output: 4 for f32 and f64, 0.51 for f16 and bf16; but for f32, rows made to bring all
- * roundings together reach 4.5, and 5.3 cannot be passed (6.8 on sse2). kernels/ACCURACY.md has the derivation.
+ * roundings together reach 4.5, and 5.3 cannot be passed (6.8 on sse2). kernels/ACCURACY.md has the derivation. Other errors by
+ * options->accuracy, for this and all functions below.
  * The result does not depend on the number of threads, the variant, alignment, the position in a batch, or on which of
  * the ISAs with fma computed it. */
 SIMDSOFTMAX_NODISCARD SIMDSOFTMAX_API simdsoftmax_status

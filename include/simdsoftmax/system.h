@@ -30,13 +30,19 @@ SIMDSOFTMAX_NODISCARD SIMDSOFTMAX_API simdsoftmax_status simdsoftmax_plan_rows(s
                                                                                const simdsoftmax_options* options,
                                                                                simdsoftmax_plan* plan);
 
-/* ---- Variants and ISAs ----------------------------------------------------------------------------------------- */
+/* ---- Variants, accuracies and ISAs ----------------------------------------------------------------------------- */
 
 /* Variants are numbered 0 (auto) to simdsoftmax_variant_count() - 1. The name is null for any other number. */
 SIMDSOFTMAX_API size_t simdsoftmax_variant_count(void);
 SIMDSOFTMAX_API const char* simdsoftmax_variant_name(simdsoftmax_variant variant);
 SIMDSOFTMAX_NODISCARD SIMDSOFTMAX_API simdsoftmax_status simdsoftmax_variant_from_name(const char* name,
                                                                                        simdsoftmax_variant* variant);
+
+/* The same for accuracies, 0 being "balanced". */
+SIMDSOFTMAX_API size_t simdsoftmax_accuracy_count(void);
+SIMDSOFTMAX_API const char* simdsoftmax_accuracy_name(simdsoftmax_accuracy accuracy);
+SIMDSOFTMAX_NODISCARD SIMDSOFTMAX_API simdsoftmax_status simdsoftmax_accuracy_from_name(const char* name,
+                                                                                        simdsoftmax_accuracy* accuracy);
 
 typedef struct simdsoftmax_isa_info {
   const char* name;  /* "sse2", "avx2", "avx512", "neon" */

@@ -56,7 +56,8 @@ enum {
   SIMDSOFTMAX_BAD_K = 22,             /* k is above SIMDSOFTMAX_MAX_TOP_K or above the number of columns */
   SIMDSOFTMAX_BAD_NORMALIZATION = 23, /* not one of simdsoftmax_normalization */
   SIMDSOFTMAX_BAD_SLICE = 24,         /* a slice of a row does not begin or end where a row may be cut */
-  SIMDSOFTMAX_BAD_STATE = 25 /* a row state is not initialised, incomplete, or not of the same row and arithmetic */
+  SIMDSOFTMAX_BAD_STATE = 25,   /* a row state is not initialised, incomplete, or not of the same row and arithmetic */
+  SIMDSOFTMAX_BAD_ACCURACY = 26 /* the accuracy is not one of simdsoftmax_accuracy */
 };
 
 /* A sentence for a status, in English; never null, also for values that are no status. */
@@ -98,6 +99,24 @@ enum {
   SIMDSOFTMAX_THREE_PASS_RECOMPUTE = 2, /* max; exp and sum; exp again, scale and store */
   SIMDSOFTMAX_ONLINE = 3,               /* running max and rescaled sum in one pass; exp, scale and store */
   SIMDSOFTMAX_ANCHORED = 4              /* exponent anchor of the first elements; exp, sum and store; scale */
+};
+
+/* How exact results are, and what that costs. Each has the same bits by every variant and number of threads, and on all
+ * ISAs with fma; EXACT and BALANCED by every layout too. f64 rows have one accuracy, the default.
+ *
+ * EXACT: computed in f64 and rounded once, to f32, f16 or bf16: at most 0.501 ULP, and all but a few in a million are
+ *   the nearest number there is. For softmax, log_softmax, logsumexp, top_k, argmax and the losses, with all that the
+ *   options ask for. 3 to 4 times the time of BALANCED in cache, 6 times for rows of more than 32,768 columns a thread,
+ *   twice from memory.
+ * FAST: relative error at most 2^-12, beside the rounding to f16 or bf16. For softmax of dense rows, theta 1, without
+ *   pre-operations; whatever else is as BALANCED has it, and so are rows whose largest logit is 2^16 (sse2: 2^8) or
+ * more in magnitude. Gradients of softmax and log_softmax are always computed in f64, row states (row_state.h) always
+ * are BALANCED. */
+typedef int32_t simdsoftmax_accuracy;
+enum {
+  SIMDSOFTMAX_BALANCED = 0, /* at most 4 ULP of f32, 0.51 ULP of f16 and bf16; of each function: where it is declared */
+  SIMDSOFTMAX_EXACT = 1,
+  SIMDSOFTMAX_FAST = 2
 };
 
 /* What becomes of a row that has no probability mass: every logit -inf, or masked. */
@@ -159,12 +178,12 @@ typedef struct simdsoftmax_options {
   simdsoftmax_variant variant;        /* default SIMDSOFTMAX_AUTO */
   simdsoftmax_empty_row empty_row;    /* default SIMDSOFTMAX_EMPTY_ROW_NAN */
   int32_t num_threads;                /* 0: what OpenMP would use; 1: OpenMP is never entered; n: at most n */
-  int32_t reserved;                   /* zero */
+  simdsoftmax_accuracy accuracy;      /* default SIMDSOFTMAX_BALANCED */
   const simdsoftmax_pre_ops* pre_ops; /* null: none. For softmax, log_softmax, logsumexp, argmax and top_k */
 } simdsoftmax_options;
 
 #define SIMDSOFTMAX_OPTIONS_INIT \
-  { sizeof(simdsoftmax_options), 1.0, SIMDSOFTMAX_AUTO, SIMDSOFTMAX_EMPTY_ROW_NAN, 0, 0, NULL }
+  { sizeof(simdsoftmax_options), 1.0, SIMDSOFTMAX_AUTO, SIMDSOFTMAX_EMPTY_ROW_NAN, 0, SIMDSOFTMAX_BALANCED, NULL }
 
 #ifdef __cplusplus
 }

@@ -187,10 +187,12 @@ simdsoftmax_status cross_entropy(const char* function, bool integer_labels, cons
   }
 
   const std::size_t blocks = (task.rows + task.block - 1) / task.block;
-  const Shape shape = {task.rows, task.cols, task.logits.dtype, static_cast<Dtype>(loss->dtype), tensors.in_place()};
+  const Shape shape = {task.rows,          task.cols,
+                       task.logits.dtype,  static_cast<Dtype>(loss->dtype),
+                       tensors.in_place(), static_cast<Accuracy>(options.accuracy)};
   const Plan plan = plan_units(task.rows, task.cols, blocks, thread_limit(options));
   report_call(function, kernels->isa, shape, plan);
-  run_rows(kernels->loss[compute_index(logits->dtype)], &task, blocks, plan);
+  run_rows(kernels->loss[compute_index(logits->dtype, options.accuracy)], &task, blocks, plan);
   if (!reduced) return SIMDSOFTMAX_OK;
 
   const FloatEnvironment environment;

@@ -15,6 +15,9 @@ inline bool is_real(simdsoftmax_dtype dtype) { return dtype >= 0 && dtype < dtyp
 
 // Which of the kernels for compute types: 0 for f32, 1 for f64.
 inline int compute_index(simdsoftmax_dtype logits) { return logits == SIMDSOFTMAX_F64 ? 1 : 0; }
+inline int compute_index(simdsoftmax_dtype logits, simdsoftmax_accuracy accuracy) {
+  return accuracy == SIMDSOFTMAX_EXACT ? 1 : compute_index(logits);
+}
 
 // Whether outputs of the one dtype are offered for logits of the other, and theta is finite in the type that the pair
 // is computed in.

@@ -18,11 +18,11 @@ simdsoftmax_status read_options(const simdsoftmax_options* given, simdsoftmax_op
   if (given == nullptr) return SIMDSOFTMAX_OK;
   // 0.1 had no pre_ops.
   if (const auto status = read_struct(*given, offsetof(simdsoftmax_options, pre_ops), options)) return status;
-  if (options.reserved != 0) return SIMDSOFTMAX_BAD_OPTIONS;
   if (options.variant < 0 || options.variant >= variant_count) return SIMDSOFTMAX_BAD_VARIANT;
   if (options.empty_row < SIMDSOFTMAX_EMPTY_ROW_NAN || options.empty_row > SIMDSOFTMAX_EMPTY_ROW_ZEROS) {
     return SIMDSOFTMAX_BAD_EMPTY_ROW;
   }
+  if (options.accuracy < 0 || options.accuracy >= accuracy_count) return SIMDSOFTMAX_BAD_ACCURACY;
   if (options.num_threads < 0) return SIMDSOFTMAX_BAD_NUM_THREADS;
   if (!is_finite(options.theta)) return SIMDSOFTMAX_BAD_THETA;
   return SIMDSOFTMAX_OK;

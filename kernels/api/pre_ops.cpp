@@ -41,7 +41,9 @@ simdsoftmax_status CallPreOps::read(const simdsoftmax_pre_ops* given) {
   return possible ? SIMDSOFTMAX_OK : SIMDSOFTMAX_BAD_PRE_OPS;
 }
 
-simdsoftmax_status CallPreOps::check_dtypes(simdsoftmax_dtype logits, double theta, double& factor) {
+simdsoftmax_status CallPreOps::check_dtypes(simdsoftmax_dtype logits, const simdsoftmax_options& options,
+                                            double& factor) {
+  const double theta = options.theta;
   const auto* bias = given_.bias;
   if (bias != nullptr && !is_real(bias->dtype)) return SIMDSOFTMAX_BAD_DTYPE;
   if (bias != nullptr && bias->dtype == SIMDSOFTMAX_F64 && logits != SIMDSOFTMAX_F64) return SIMDSOFTMAX_BAD_DTYPE;
@@ -56,7 +58,8 @@ simdsoftmax_status CallPreOps::check_dtypes(simdsoftmax_dtype logits, double the
   if (are_equal(given_.scale, 1.0)) return SIMDSOFTMAX_OK;
   const FloatEnvironment environment;
   factor = theta * given_.scale;
-  if (logits == SIMDSOFTMAX_F64 && std::isfinite(factor)) factor_low_ = std::fma(theta, given_.scale, -factor);
+  const bool in_f64 = compute_index(logits, options.accuracy) == 1;
+  if (in_f64 && std::isfinite(factor)) factor_low_ = std::fma(theta, given_.scale, -factor);
   return check_logits_dtype(logits, factor) == SIMDSOFTMAX_OK && std::isfinite(factor) ? SIMDSOFTMAX_OK
                                                                                        : SIMDSOFTMAX_BAD_PRE_OPS;
 }

@@ -15,7 +15,7 @@ class CallPreOps {
   simdsoftmax_status read(const simdsoftmax_pre_ops* given);
 
   // Also gives theta * scale, what the kernels multiply by.
-  simdsoftmax_status check_dtypes(simdsoftmax_dtype logits, double theta, double& factor);
+  simdsoftmax_status check_dtypes(simdsoftmax_dtype logits, const simdsoftmax_options& options, double& factor);
 
   void add_to(Tensors& tensors);
   simdsoftmax_status check_dimensions(Tensors& tensors) const;
@@ -28,7 +28,7 @@ class CallPreOps {
   bool needs_query() const { return given_.causal != 0 || given_.window != 0; }
 
   simdsoftmax_pre_ops given_;
-  double factor_low_ = 0;  // where it counts: f32 rows do not see it
+  double factor_low_ = 0;  // where it counts: what is computed in f32 does not see it
   int bias_;
   int mask_;
   int lengths_;

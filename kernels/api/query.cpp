@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <simdsoftmax/simdsoftmax.h>
 
+#include <cstdint>
 #include <cstring>
 
 #include "isa/registry.hpp"
@@ -15,6 +16,8 @@ namespace {
 
 constexpr const char* variant_names[variant_count] = {"auto", "three_pass", "three_pass_recompute", "online",
                                                       "anchored"};
+
+constexpr const char* accuracy_names[accuracy_count] = {"balanced", "exact", "fast"};
 
 constexpr const char* status_texts[] = {
     "success",
@@ -43,7 +46,19 @@ constexpr const char* status_texts[] = {
     "the normalization is neither over the row nor over the top k",
     "a slice does not lie in the row, or is cut where rows may not be cut",
     "a row state is not initialised, incomplete, or not of the same row and arithmetic",
+    "the accuracy is none of balanced, exact, fast",
 };
+
+// The place of a name in a list.
+template <std::size_t count>
+bool find_name(const char* const (&names)[count], const char* name, std::int32_t& place) {
+  for (std::size_t i = 0; i < count; ++i) {
+    if (std::strcmp(names[i], name) != 0) continue;
+    place = static_cast<std::int32_t>(i);
+    return true;
+  }
+  return false;
+}
 
 simdsoftmax_status status_of(IsaError error) {
   switch (error) {
@@ -77,13 +92,18 @@ const char* simdsoftmax_variant_name(simdsoftmax_variant variant) {
 
 simdsoftmax_status simdsoftmax_variant_from_name(const char* name, simdsoftmax_variant* variant) {
   if (name == nullptr || variant == nullptr) return SIMDSOFTMAX_NULL_POINTER;
-  for (int v = 0; v < variant_count; ++v) {
-    if (std::strcmp(variant_names[v], name) == 0) {
-      *variant = v;
-      return SIMDSOFTMAX_OK;
-    }
-  }
-  return SIMDSOFTMAX_BAD_VARIANT;
+  return find_name(variant_names, name, *variant) ? SIMDSOFTMAX_OK : SIMDSOFTMAX_BAD_VARIANT;
+}
+
+size_t simdsoftmax_accuracy_count(void) { return accuracy_count; }
+
+const char* simdsoftmax_accuracy_name(simdsoftmax_accuracy accuracy) {
+  return accuracy >= 0 && accuracy < accuracy_count ? accuracy_names[accuracy] : nullptr;
+}
+
+simdsoftmax_status simdsoftmax_accuracy_from_name(const char* name, simdsoftmax_accuracy* accuracy) {
+  if (name == nullptr || accuracy == nullptr) return SIMDSOFTMAX_NULL_POINTER;
+  return find_name(accuracy_names, name, *accuracy) ? SIMDSOFTMAX_OK : SIMDSOFTMAX_BAD_ACCURACY;
 }
 
 size_t simdsoftmax_isa_count(void) { return isa_count; }

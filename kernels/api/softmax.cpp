@@ -32,17 +32,17 @@ bool lies_across(const RowsTask& task) {
 struct Call {
   const KernelTable* kernels;
   Shape shape;
+  int compute;  // which of the kernels for compute types
   int thread_limit;
 };
 
 void run_columns(const Call& call, const RowsTask& rows) {
-  const int compute = rows.logits.dtype == Dtype::f64 ? 1 : 0;
   ColumnsTask task;
   task.grid = rows.grid;
   task.inner = rows.grid.dims[--task.grid.rank];
   task.cols = rows.cols;
   const std::size_t outer = call.shape.rows / task.inner;
-  task.block = columns_block(outer, task.inner, compute == 1 ? sizeof(double) : sizeof(float), call.thread_limit);
+  task.block = columns_block(outer, task.inner, call.compute == 1 ? sizeof(double) : sizeof(float), call.thread_limit);
   task.logits = rows.logits;
   task.output = rows.output;
   task.function = rows.function;
@@ -52,7 +52,7 @@ void run_columns(const Call& call, const RowsTask& rows) {
   const std::size_t units = outer * blocks;
   const Plan plan = plan_units(call.shape.rows, rows.cols, units, call.thread_limit);
   report_call(function_names[static_cast<int>(rows.function)], call.kernels->isa, call.shape, plan);
-  run_rows(call.kernels->columns[compute], &task, units, plan);
+  run_rows(call.kernels->columns[call.compute], &task, units, plan);
 }
 
 }  // namespace
@@ -65,7 +65,7 @@ simdsoftmax_status softmax_of_tensors(Function function, const simdsoftmax_tenso
   if (logits == nullptr || output == nullptr) return SIMDSOFTMAX_NULL_POINTER;
   if (const auto status = check_dtypes(logits->dtype, output->dtype, options.theta)) return status;
   RowsTask task;
-  if (const auto status = pre_ops.check_dtypes(logits->dtype, options.theta, task.theta)) return status;
+  if (const auto status = pre_ops.check_dtypes(logits->dtype, options, task.theta)) return status;
   Call call;
   if (const auto status = current_kernels(call.kernels)) return status;
 
@@ -95,7 +95,9 @@ simdsoftmax_status softmax_of_tensors(Function function, const simdsoftmax_tenso
     task.pre_ops = &kernel_pre_ops;
   }
 
-  call.shape = {tensors.rows(), task.cols, task.logits.dtype, task.output.dtype, task.in_place};
+  call.shape = {tensors.rows(),    task.cols,     task.logits.dtype,
+                task.output.dtype, task.in_place, static_cast<Accuracy>(options.accuracy)};
+  call.compute = compute_index(logits->dtype, options.accuracy);
   call.thread_limit = thread_limit(options);
   const bool plain = function == Function::softmax && task.pre_ops == nullptr && are_equal(task.theta, 1.0) &&
                      is_dense(task.logits.axis_stride, task.logits.dtype) &&
@@ -109,9 +111,9 @@ simdsoftmax_status softmax_of_tensors(Function function, const simdsoftmax_tenso
                   : plan_shared_rows(call.shape.rows, task.cols, call.thread_limit);
   task.variant = function == Function::softmax ? plan.variant : Variant::three_pass;
   report_call(function_names[static_cast<int>(function)], call.kernels->isa, call.shape, plan);
-  run_rows(
-      plain ? call.kernels->dense_rows[logits->dtype][output->dtype] : call.kernels->rows[compute_index(logits->dtype)],
-      &task, call.shape.rows, plan);
+  run_rows(plain ? call.kernels->dense_rows[options.accuracy][logits->dtype][output->dtype]
+                 : call.kernels->rows[call.compute],
+           &task, call.shape.rows, plan);
   return SIMDSOFTMAX_OK;
 }
 

@@ -100,7 +100,12 @@ simdsoftmax_status simdsoftmax_softmax_rows(const void* logits, simdsoftmax_dtyp
                                             size_t rows, size_t cols, const simdsoftmax_options* given) {
   simdsoftmax_options options;
   if (const auto status = read_options(given, options)) return status;
-  Shape shape = {rows, cols, static_cast<Dtype>(logits_dtype), static_cast<Dtype>(output_dtype), false};
+  Shape shape = {rows,
+                 cols,
+                 static_cast<Dtype>(logits_dtype),
+                 static_cast<Dtype>(output_dtype),
+                 false,
+                 static_cast<Accuracy>(options.accuracy)};
   Layout layout = {logits, output, logits_stride, output_stride};
   if (options.pre_ops != nullptr) return softmax_with_pre_ops(shape, layout, options);
   if (const auto status = check_dtypes(logits_dtype, output_dtype, options.theta)) return status;
@@ -124,8 +129,8 @@ simdsoftmax_status simdsoftmax_softmax_rows(const void* logits, simdsoftmax_dtyp
   task.in_place = shape.in_place;
   task.empty_row_zeros = options.empty_row == SIMDSOFTMAX_EMPTY_ROW_ZEROS;
   task.pre_ops = nullptr;
-  run_rows(are_equal(options.theta, 1.0) ? kernels->dense_rows[logits_dtype][output_dtype]
-                                         : kernels->rows[compute_index(logits_dtype)],
+  run_rows(are_equal(options.theta, 1.0) ? kernels->dense_rows[options.accuracy][logits_dtype][output_dtype]
+                                : kernels->rows[compute_index(logits_dtype, options.accuracy)],
            &task, rows, plan);
   return SIMDSOFTMAX_OK;
 }
@@ -142,7 +147,12 @@ simdsoftmax_status simdsoftmax_plan_rows(simdsoftmax_dtype logits_dtype, simdsof
   const KernelTable* kernels;
   if (const auto status = current_kernels(kernels)) return status;
 
-  const Shape shape = {rows, cols, static_cast<Dtype>(logits_dtype), static_cast<Dtype>(output_dtype), in_place != 0};
+  const Shape shape = {rows,
+                       cols,
+                       static_cast<Dtype>(logits_dtype),
+                       static_cast<Dtype>(output_dtype),
+                       in_place != 0,
+                       static_cast<Accuracy>(options.accuracy)};
   if (!fits(shape)) return SIMDSOFTMAX_SIZE_OVERFLOW;
   const Plan plan = plan_rows(shape, static_cast<Variant>(options.variant), thread_limit(options), machine_caches());
   *result = {kernels->isa, static_cast<simdsoftmax_variant>(plan.variant), plan.threads, plan.split_rows ? 1 : 0,

@@ -30,7 +30,7 @@ simdsoftmax_status top_k(const char* function, const simdsoftmax_tensor* logits,
   if (const auto status = check_dtypes(logits->dtype, probabilities_dtype, options.theta)) return status;
   if (!is_index(indices->dtype)) return SIMDSOFTMAX_BAD_DTYPE;
   TopKTask task;
-  if (const auto status = pre_ops.check_dtypes(logits->dtype, options.theta, task.theta)) return status;
+  if (const auto status = pre_ops.check_dtypes(logits->dtype, options, task.theta)) return status;
   const KernelTable* kernels;
   if (const auto status = current_kernels(kernels)) return status;
 
@@ -67,10 +67,15 @@ simdsoftmax_status top_k(const char* function, const simdsoftmax_tensor* logits,
   }
 
   const std::size_t rows = tensors.rows();
-  const Shape shape = {rows, task.cols, task.logits.dtype, static_cast<Dtype>(probabilities_dtype), tensors.in_place()};
+  const Shape shape = {rows,
+                       task.cols,
+                       task.logits.dtype,
+                       static_cast<Dtype>(probabilities_dtype),
+                       tensors.in_place(),
+                       static_cast<Accuracy>(options.accuracy)};
   const Plan plan = plan_units(rows, task.cols, rows, thread_limit(options));
   report_call(function, kernels->isa, shape, plan);
-  run_rows(kernels->top_k[compute_index(logits->dtype)], &task, rows, plan);
+  run_rows(kernels->top_k[compute_index(logits->dtype, options.accuracy)], &task, rows, plan);
   return SIMDSOFTMAX_OK;
 }
 

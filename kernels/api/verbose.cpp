@@ -60,15 +60,19 @@ void report_call(const char* function, const char* isa, const Shape& shape, cons
       mix(fingerprint, static_cast<std::uint64_t>(shape.logits) * 8 + static_cast<std::uint64_t>(shape.output));
   fingerprint = mix(fingerprint, static_cast<std::uint64_t>(plan.variant) * 2 + shape.in_place);
   fingerprint = mix(fingerprint, static_cast<std::uint64_t>(plan.threads) * 2 + plan.split_rows);
+  fingerprint = mix(fingerprint, static_cast<std::uint64_t>(shape.accuracy));
   for (const char* name : {function, isa}) {
     for (const char* c = name; *c != '\0'; ++c) fingerprint = mix(fingerprint, static_cast<std::uint64_t>(*c));
   }
   if (!first_time(fingerprint)) return;
   const bool has_variant = plan.variant != Variant::automatic;
-  std::fprintf(stderr, "simdsoftmax: %s %zux%zu %s->%s%s: isa %s%s%s, %d thread%s%s%s%s%s\n", function, shape.rows,
+  const bool is_balanced = shape.accuracy == Accuracy::balanced;
+  std::fprintf(stderr, "simdsoftmax: %s %zux%zu %s->%s%s: isa %s%s%s%s%s, %d thread%s%s%s%s%s\n", function, shape.rows,
                shape.cols, dtype_name(shape.logits), dtype_name(shape.output), shape.in_place ? " in place" : "", isa,
                has_variant ? ", variant " : "",
                has_variant ? simdsoftmax_variant_name(static_cast<simdsoftmax_variant>(plan.variant)) : "",
+               is_balanced ? "" : ", accuracy ",
+               is_balanced ? "" : simdsoftmax_accuracy_name(static_cast<simdsoftmax_accuracy>(shape.accuracy)),
                plan.threads, plan.threads == 1 ? "" : "s", plan.split_rows ? " on each row" : "",
                plan.reason != nullptr ? " (" : "", plan.reason != nullptr ? plan.reason : "",
                plan.reason != nullptr ? ")" : "");

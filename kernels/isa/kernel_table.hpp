@@ -13,9 +13,11 @@ namespace simdsoftmax::detail {
 enum class Dtype : std::int32_t { f32 = 0, f64 = 1, f16 = 2, bf16 = 3, i32 = 4, i64 = 5, boolean = 6 };
 enum class Function : std::int32_t { softmax, log_softmax, logsumexp };
 enum class Variant : std::int32_t { automatic = 0, three_pass, three_pass_recompute, online, anchored };
+enum class Accuracy : std::int32_t { balanced = 0, exact, fast };
 
 constexpr int dtype_count = 4;  // those of logits
 constexpr int variant_count = 5;
+constexpr int accuracy_count = 3;
 
 // A row is cut into parts, and a part into segments, at places that depend on its length alone. A pass sums one segment
 // at a time, in f64; segments are added up within a part, and parts within a row, in order. That is why neither the
@@ -199,13 +201,14 @@ struct PassTable {
   void (*scale)(float* e, std::size_t n, double sum);
 };
 
-constexpr int compute_count = 2;  // rows are computed in f32, or in f64 if the logits are
+constexpr int compute_count = 2;  // rows are computed in f32; or in f64, if the logits are or the caller wants it exact
 
 struct KernelTable {
   const char* isa;
   int arithmetic;  // ISAs with the same number give the same bits
-  // RowsTask: softmax of dense rows, theta 1, no pre-operations. [logits][output]; null where the pair is not offered.
-  Kernel dense_rows[dtype_count][dtype_count];
+  // RowsTask: softmax of dense rows, theta 1, no pre-operations. [accuracy][logits][output]; null where the pair is not
+  // offered.
+  Kernel dense_rows[accuracy_count][dtype_count][dtype_count];
   // By compute type.
   Kernel rows[compute_count];      // RowsTask, whatever it asks for
   Kernel columns[compute_count];   // ColumnsTask

@@ -27,9 +27,21 @@ constexpr void add_compute_type(KernelTable& table, int index) {
   table.logsumexp[index] = logsumexp_of<T>;
 }
 
+// f64 rows have one accuracy.
 template <class In, class Out>
 constexpr void add_pair(KernelTable& table, Dtype in, Dtype out) {
-  table.dense_rows[static_cast<int>(in)][static_cast<int>(out)] = walk_dense_rows<In, Out>;
+  const auto add = [&](Accuracy accuracy, detail::Kernel kernel) {
+    table.dense_rows[static_cast<int>(accuracy)][static_cast<int>(in)][static_cast<int>(out)] = kernel;
+  };
+  constexpr bool is_f64 = sizeof(In) == sizeof(double);
+  add(Accuracy::balanced, walk_dense_rows<In, Out>);
+  if constexpr (is_f64) {
+    add(Accuracy::exact, walk_dense_rows<In, Out>);
+    add(Accuracy::fast, walk_dense_rows<In, Out>);
+  } else {
+    add(Accuracy::exact, walk_dense_rows<Wide<In>, Wide<Out>>);
+    add(Accuracy::fast, walk_dense_rows<In, Out, Accuracy::fast>);
+  }
 }
 
 inline float max_alone(const float* x, std::size_t n) { return max_pass(PlainSource<float>{x}, n); }
@@ -44,7 +56,7 @@ inline double exp_sum_store_alone(const float* x, float* e, std::size_t n, float
   return exp_sum_of(x, Sink<float>{e}, n, max);
 }
 inline void scale_alone(float* e, std::size_t n, double sum) {
-  scale_pass(PlainSource<float>{e}, Sink<float>{e}, {sum, 0.0}, n);
+  scale_pass(PlainSource<float>{e}, Sink<float>{e}, Normalizer<float>({sum, 0.0}, Limits<float>::smallest_normal), n);
 }
 
 constexpr KernelTable make_table(const char* isa) {

@@ -9,6 +9,11 @@ namespace {
 
 using detail::ColumnsTask;
 
+template <class In, class Out>
+constexpr bool is_offered = sizeof(In) + sizeof(Out) == sizeof(float) + sizeof(Half<Dtype::f16>);
+template <class In>
+constexpr bool is_offered<In, In> = true;
+
 // Softmax across memory, a block of neighbouring rows at a time.
 template <class T>
 class ColumnBlocks {
@@ -22,8 +27,12 @@ class ColumnBlocks {
     const Place place = {moved(task_.logits, cursor.at(task_.logits), first),
                          moved(task_.output, cursor.at(task_.output), first)};
     if (task_.function != Function::softmax || task_.theta != 1.0) return walk_alone(place, n);
-    with_dtype(task_.logits.dtype, [&](auto in) {
-      with_dtype(task_.output.dtype, [&](auto out) { walk_block<decltype(in), decltype(out)>(place, n); });
+    with_element(task_.logits.dtype, [&](auto in) {
+      with_element(task_.output.dtype, [&](auto out) {
+        using In = decltype(in);
+        using Out = decltype(out);
+        if constexpr (is_offered<In, Out>) walk_block<In, Out>(place, n);
+      });
     });
   }
 
@@ -59,17 +68,27 @@ class ColumnBlocks {
     const bool all = overwritten || task_.cols < detail::anchor_length;
     max_of_runs(x, all ? task_.cols : detail::anchor_length, n, state_);
     if (!anchor_runs(n, state_)) return false;
-    exp_sum_of_runs(x, y, task_.cols, n, state_);
-    if (!normalize_runs(task_.cols, n, state_)) return false;
+    if constexpr (sizeof(Out) == sizeof(T)) {
+      exp_sum_of_runs(x, y, task_.cols, n, state_);
+    } else {
+      exp_sum_of_runs(x, Runs<NoElement>{nullptr, 0}, task_.cols, n, state_);
+    }
+    if (!normalize_runs(task_.cols, n, smallest_result<Out>, state_)) return false;
     scale_runs(x, y, task_.cols, n, state_);
     return true;
   }
 
+  // Runs that are not written.
+  struct NoElement {};
+
+  // An element of this dtype that is computed with in T.
   template <class Work>
-  SIMDSOFTMAX_INLINE static void with_dtype(Dtype dtype, const Work& work) {
+  SIMDSOFTMAX_INLINE static void with_element(Dtype dtype, const Work& work) {
     if constexpr (sizeof(T) == 8) {
-      static_cast<void>(dtype);
-      work(double{});
+      if (dtype == Dtype::f64) return work(double{});
+      if (dtype == Dtype::f16) return work(Wide<Half<Dtype::f16>>{});
+      if (dtype == Dtype::bf16) return work(Wide<Half<Dtype::bf16>>{});
+      work(Wide<float>{});
     } else {
       if (dtype == Dtype::f16) return work(Half<Dtype::f16>{});
       if (dtype == Dtype::bf16) return work(Half<Dtype::bf16>{});

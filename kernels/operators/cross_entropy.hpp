@@ -31,11 +31,12 @@ SIMDSOFTMAX_NOINLINE void weighted_loss_pass(const Source x, const double* c, co
 
 // factor * (p * weight - c), from logits and c; all but p in f64 until here.
 template <class Source, class Sink>
-SIMDSOFTMAX_NOINLINE void loss_gradient_pass(const Source x, const Sink y, const RowState& state, double weight,
+SIMDSOFTMAX_NOINLINE void loss_gradient_pass(const Source x, const Sink y, const RowState& state,
+                                             const Normalizer<typename Source::T>& normalizer, double weight,
                                              const double* c, double factor, std::size_t n) {
   using T = typename Source::T;
   const Exp<T> exp(state.anchor);
-  const Normalizer<T> normalize(state.sum);
+  const Normalizer<T> normalize = normalizer;
   const Vector<T> of_p(static_cast<T>(factor * weight));
   alignas(64) T subtracted[width<T>];
   const auto result = [&](Vector<T> p, std::size_t i, std::size_t m) __attribute__((always_inline)) {
@@ -149,7 +150,8 @@ class LossRows {
       const std::size_t n = piece(begin);
       if (!plain) fill_coefficients(begin, n, coefficients);
       row.x.each_tile(begin, begin + n, [&](const auto& tile, std::size_t at, std::size_t m) {
-        loss_gradient_pass(tile, row.y.sink(at), state, weight, plain ? nullptr : coefficients, factor, m);
+        loss_gradient_pass(tile, row.y.sink(at), state, row.normalizer(state), weight, plain ? nullptr : coefficients,
+                           factor, m);
         row.y.flush(at, m);
       });
     }
@@ -172,7 +174,7 @@ class LossRows {
 
   StagedRow<T> staged(const Operand& output) {
     const StagedSource<T> x(task_.logits, task_.theta, nullptr, task_.cols, cursor_, tile_);
-    return {x, StagedOutput<T>(output, cursor_, tile_), nullptr, 0, true, team_};
+    return {{x, nullptr, 0, true, team_}, StagedOutput<T>(output, cursor_, tile_)};
   }
 
   std::size_t piece(std::size_t begin) const {

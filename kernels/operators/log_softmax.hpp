@@ -12,8 +12,8 @@ namespace {
 constexpr double one_dominates = 1.9;
 
 // What the largest logit of a row has beside its hi.
-template <class Row>
-double low_of_max(const Row& row, typename Row::T max) {
+template <class Source>
+double low_of_max(const RowLogits<Source>& row, typename Source::T max) {
   return row.team.max([&](std::size_t begin, std::size_t end) {
     const auto range = row.visible(begin, end);
     double low = -Limits<double>::infinity;
@@ -26,9 +26,9 @@ double low_of_max(const Row& row, typename Row::T max) {
 
 // The state of a row and its log scale, relative to the state's shift; the row's source is shifted with it. max is -inf
 // for a row without mass, NaN for one with NaN or +inf.
-template <class Row>
-SIMDSOFTMAX_NOINLINE LogScale log_scale(Row& row, RowState& state) {
-  using T = typename Row::T;
+template <class Source>
+SIMDSOFTMAX_NOINLINE LogScale log_scale(RowLogits<Source>& row, RowState& state) {
+  using T = typename Source::T;
   double max = row.max();
   const bool ordinary = is_ordinary<T>(max);
   const std::int64_t anchor = ordinary ? anchor_of(max) : 0;

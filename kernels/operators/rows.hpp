@@ -24,8 +24,8 @@ StagedRow<T> staged_row(const RowsTask& task, const RowCursor& cursor, Tile<T>& 
   const StagedOutput<T> y(task.output, cursor, tile);
   const bool in_tile = team.alone() && !x.is_in_memory() && x.last() - x.first() <= tile_length<T> &&
                        x.first() / tile_length<T> == (x.last() - (x.last() > x.first())) / tile_length<T>;
-  if (in_tile && (task.in_place || y.memory() == nullptr)) return {x, y, tile.hi, x.first(), true, team};
-  return {x, y, y.memory(), 0, !task.in_place || y.memory() == nullptr, team};
+  if (in_tile && (task.in_place || y.memory() == nullptr)) return {{x, tile.hi, x.first(), true, team}, y};
+  return {{x, y.memory(), 0, !task.in_place || y.memory() == nullptr, team}, y};
 }
 
 template <class T>
@@ -129,35 +129,45 @@ SIMDSOFTMAX_NOINLINE void finish_alone(const RowsTask& task, const RowCursor& cu
   finish_any(row, state, task.empty_row_zeros);
 }
 
-// Exponentials of a row whose output type cannot hold them; on the stack of the thread that walks the row.
-constexpr std::size_t scratch_length = 4096;
+// Exponentials of a row, or a thread's parts of it, whose output type cannot hold them; on the stack of the thread.
+// Those that are worth two of the narrower ones may take more of it.
+template <class T>
+constexpr std::size_t scratch_length = sizeof(T) == 4 ? 4096 : 32768;
 
 // Softmax of dense rows as they are.
-template <class In, class Out>
+template <class In, class Out, Accuracy accuracy = Accuracy::balanced>
 void walk_dense_rows(const void* given, std::size_t first, std::size_t last, const Team& team) {
   using T = Compute<In>;
   const RowsTask& task = *static_cast<const RowsTask*>(given);
   constexpr bool stash_in_output = sizeof(Out) == sizeof(T);
   RowTeam row_team(team, task.cols, task.part_length);
   RowCursor cursor(task.grid, first);
-  alignas(64) T scratch[stash_in_output ? 1 : scratch_length];
+  alignas(64) T scratch[stash_in_output ? 1 : scratch_length<T>];
   for (std::size_t r = first; r < last; ++r, cursor.next()) {
     const auto* const x = reinterpret_cast<const In*>(cursor.at(task.logits));
     auto* const y = reinterpret_cast<Out*>(cursor.at(task.output));
     T* stash = nullptr;
+    std::size_t stash_first = 0;
     bool logits_survive = true;
     if constexpr (stash_in_output) {
       stash = reinterpret_cast<T*>(y);
       logits_survive = !task.in_place;
-    } else if (row_team.alone() && task.cols <= scratch_length) {
+    } else if (row_team.last_column() - row_team.first_column() <= scratch_length<T>) {
       stash = scratch;
+      stash_first = row_team.first_column();
     }
-    Row<PlainRow<In>, PlainOutput<Out>> row{{x, task.cols}, {y}, stash, 0, logits_survive, row_team};
+    const auto* const results = reinterpret_cast<const char*>(y + stash_first);
+    Row<PlainRow<In>, PlainOutput<Out>, accuracy> row{
+        {{x, task.cols}, stash, stash_first, logits_survive, row_team, results, sizeof(Out)}, {y}};
     RowState state;
     const bool single = task.cols == 1;
+    // Exponentials of finish_alone are not fast ones, so what is left to it must not depend on the variant.
+    const auto walked = [&] {
+      return walk(row, task.variant, state) || (accuracy == Accuracy::fast && ThreePass::walk(row, state));
+    };
     if (single && is_finite(row.max())) {
       row.fill(1);  // exactly, which e * (1 / e) need not be
-    } else if (single || !walk(row, task.variant, state)) {
+    } else if (single || !walked()) {
       finish_alone<T>(task, cursor, row_team);
     } else if (is_nan(state.sum)) {
       row.fill(Limits<T>::nan);

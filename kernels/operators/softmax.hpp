@@ -11,8 +11,8 @@ namespace {
 using detail::Variant;
 
 // The state of a row by one of the variants.
-template <class Row>
-bool walk(Row& row, Variant variant, RowState& state) {
+template <class Source, Accuracy accuracy>
+bool walk(RowLogits<Source, accuracy>& row, Variant variant, RowState& state) {
   switch (variant) {
     case Variant::three_pass_recompute:
       return ThreePassRecompute::walk(row, state);
@@ -28,9 +28,9 @@ bool walk(Row& row, Variant variant, RowState& state) {
 }
 
 // The state of a part of any row, by its own maximum: relative to that where it is huge.
-template <class Row>
-RowState any_part_state(const Row& row, std::size_t begin, std::size_t end) {
-  using T = typename Row::T;
+template <class Source, Accuracy accuracy>
+RowState any_part_state(const RowLogits<Source, accuracy>& row, std::size_t begin, std::size_t end) {
+  using T = typename Source::T;
   const T max = row.max_of(begin, end);
   if (max == Limits<T>::infinity) return not_a_sum;
   // Every logit is -inf, or NaN where the maximum passes over it.
@@ -38,17 +38,18 @@ RowState any_part_state(const Row& row, std::size_t begin, std::size_t end) {
   const bool ordinary = empty || is_ordinary<T>(static_cast<double>(max));
   const T shift = ordinary ? T(0) : max;
   const std::int64_t anchor = empty || !ordinary ? 0 : anchor_of(max);
-  Row shifted = row;
+  RowLogits<Source, accuracy> shifted = row;
   shifted.x = row.x.shifted(shift);
-  const RowState state = shifted.part_sum(NoSink<T>{}, Exp<T>(anchor), anchor, static_cast<double>(shift), begin, end);
+  const RowState state =
+      shifted.part_sum(NoSink<T>{}, Exp<T, false, accuracy>(anchor), anchor, static_cast<double>(shift), begin, end);
   if (is_nan(state.sum)) return not_a_sum;
   return empty ? nothing : state;
 }
 
 // The state of any row. A row without mass but with a sink has the sink alone.
-template <class Row>
-SIMDSOFTMAX_NOINLINE RowState any_state(const Row& row) {
-  using T = typename Row::T;
+template <class Source, Accuracy accuracy>
+SIMDSOFTMAX_NOINLINE RowState any_state(const RowLogits<Source, accuracy>& row) {
+  using T = typename Source::T;
   const RowState state =
       row.team.sum([&](std::size_t begin, std::size_t end) { return any_part_state(row, begin, end); });
   if (!is_nothing(state) || is_nan(state.sum) || !row.x.has_sink()) return row.with_sink(state);
@@ -61,10 +62,10 @@ SIMDSOFTMAX_NOINLINE RowState any_state(const Row& row) {
 }
 
 // A sink whose exponential is infinite in the units of the sum is all there is to the log.
-template <class Row>
-double logsumexp_of(const Row& row, const RowState& state) {
+template <class Source, Accuracy accuracy>
+double logsumexp_of(const RowLogits<Source, accuracy>& row, const RowState& state) {
   if (row.x.has_sink() && state.sum.high == Limits<double>::infinity) return row.x.sink();
-  return logsumexp_of<typename Row::T>(state);
+  return logsumexp_of<typename Source::T>(state);
 }
 
 // Probabilities of a row with this state from its logits.

@@ -9,9 +9,6 @@ namespace {
 
 using detail::TopKTask;
 
-// Nothing of the size of a row is written.
-struct NoOutput {};
-
 // Candidates and exponentials of one row in one sweep, the exponentials relative to the anchor of its first logits.
 template <class T>
 class TopKRow {
@@ -20,12 +17,7 @@ class TopKRow {
       : task_(task),
         cursor_(cursor),
         tile_(tile),
-        row_{StagedSource<T>(task.logits, task.theta, task.pre_ops, task.cols, cursor, tile),
-             {},
-             nullptr,
-             0,
-             true,
-             team},
+        row_{StagedSource<T>(task.logits, task.theta, task.pre_ops, task.cols, cursor, tile), nullptr, 0, true, team},
         largest_(task.k) {}
 
   void walk() {
@@ -121,14 +113,14 @@ class TopKRow {
       exp_sum_pass(winners, NoSink<T>{}, exp, task_.k, lanes);
       sum = lanes.total();
     }
-    exp_scale_pass(winners, output.sink(0), exp, sum, task_.k);
+    exp_scale_pass(winners, output.sink(0), exp, Normalizer<T>(sum, output.smallest_normal()), task_.k);
     output.flush(0, task_.k);
   }
 
   const TopKTask& task_;
   const RowCursor& cursor_;
   Tile<T>& tile_;
-  Row<StagedSource<T>, NoOutput> row_;
+  RowLogits<StagedSource<T>> row_;
   Largest<T> largest_;
 };
 

@@ -214,7 +214,8 @@ SIMDSOFTMAX_NOINLINE void exp_sum_of_runs(const Runs<const In> x, const Runs<Out
 
 // Factors from the sums, NaN where those are. False if a sum may hold more than the anchor allows.
 template <class T>
-SIMDSOFTMAX_NOINLINE bool normalize_runs(std::size_t cols, std::size_t n, BlockState<T>& block) {
+SIMDSOFTMAX_NOINLINE bool normalize_runs(std::size_t cols, std::size_t n, double smallest_normal,
+                                         BlockState<T>& block) {
   constexpr std::size_t lanes = virtual_width<T>;
   const std::size_t used = cols < lanes ? cols : lanes;
   const auto halved = [&](auto& of, std::size_t i) __attribute__((always_inline)) {
@@ -247,7 +248,7 @@ SIMDSOFTMAX_NOINLINE bool normalize_runs(std::size_t cols, std::size_t n, BlockS
         high = halved(block.lanes, at);
       }
       in_range = in_range && !any_above(high, F64(climbed_sum<T>));
-      const NormalFactors<T, F64> factors(high, low);
+      const NormalFactors<T, F64> factors(high, low, smallest_normal);
       factor.part[k] = xsimd::select(high == high, factors.factor, F64(Limits<double>::nan));
       factor_low.part[k] = xsimd::select(high == high, factors.factor_low, F64(Limits<double>::nan));
       smallest.part[k] = factors.smallest;

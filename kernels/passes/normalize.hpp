@@ -27,7 +27,8 @@ struct NormalFactors {
   Number factor_low;
   Number smallest;  // exponential whose probability is surely a normal number
 
-  SIMDSOFTMAX_INLINE NormalFactors(Number high, Number low) {
+  // smallest_normal: of the type that results are rounded to.
+  SIMDSOFTMAX_INLINE NormalFactors(Number high, Number low, double smallest_normal) {
     constexpr bool is_float = sizeof(T) == 4;
     constexpr double margin = 1 + (is_float ? 0x1p-22 : 0x1p-51);
     const Number all = high + low;
@@ -40,15 +41,15 @@ struct NormalFactors {
     if constexpr (!is_float) remainder = remainder - product_error(factor, high, product);
     remainder = remainder - factor * low;
     factor_low = remainder * (exact * Number(1 / normalizer_lift));
-    smallest = Number(static_cast<double>(Limits<T>::smallest_normal)) * all * Number(margin);
+    smallest = Number(smallest_normal) * all * Number(margin);
   }
 };
 
-template <class T>
+template <class T, Accuracy accuracy = Accuracy::balanced>
 class Normalizer {
  public:
-  explicit Normalizer(const SplitSum& sum) {
-    const NormalFactors<T, double> factors(sum.high, sum.low);
+  Normalizer(const SplitSum& sum, double smallest_normal) {
+    const NormalFactors<T, double> factors(sum.high, sum.low, smallest_normal);
     factor_ = Vector<T>(static_cast<T>(factors.factor));
     factor_low_ = Vector<T>(static_cast<T>(factors.factor_low));
     smallest_ = Vector<T>(static_cast<T>(factors.smallest));
@@ -70,23 +71,40 @@ class Normalizer {
   Vector<T> smallest_;
 };
 
+// One factor, rounded. It is a normal number: sums lie between 2^(headroom - 1) and climbed_sum.
+template <>
+class Normalizer<float, Accuracy::fast> {
+ public:
+  Normalizer(const SplitSum& sum, double smallest_normal) {
+    const NormalFactors<float, double> factors(sum.high, sum.low, smallest_normal);
+    factor_ = F32(static_cast<float>(factors.factor * (1 / normalizer_lift)));
+    smallest_ = F32(static_cast<float>(factors.smallest));
+  }
+
+  SIMDSOFTMAX_INLINE F32 operator()(F32 e) const { return where_at_least(e, smallest_, e) * factor_; }
+
+ private:
+  F32 factor_;
+  F32 smallest_;
+};
+
 // Probabilities from stored exponentials. The sink may write where the source reads.
-template <class Source, class Sink>
-SIMDSOFTMAX_NOINLINE void scale_pass(const Source e, const Sink y, const SplitSum& sum, std::size_t n) {
+template <class Source, class Sink, class Normalizer>
+SIMDSOFTMAX_NOINLINE void scale_pass(const Source e, const Sink y, const Normalizer& normalizer, std::size_t n) {
   using T = typename Source::T;
-  const Normalizer<T> normalize(sum);
+  const Normalizer normalize = normalizer;
   for_each_vector<T>(
       0, n, [&](std::size_t i) __attribute__((always_inline)) { y(i, normalize(e(i))); },
       [&](std::size_t i, std::size_t m) __attribute__((always_inline)) { y.first(i, m, normalize(e.first(i, m))); });
 }
 
 // Probabilities from logits. The sink may write where the source reads.
-template <class Source, class Sink, class Exp>
-SIMDSOFTMAX_NOINLINE void exp_scale_pass(const Source x, const Sink y, const Exp& exp_of, const SplitSum& sum,
+template <class Source, class Sink, class Exp, class Normalizer>
+SIMDSOFTMAX_NOINLINE void exp_scale_pass(const Source x, const Sink y, const Exp& exp_of, const Normalizer& normalizer,
                                          std::size_t n) {
   using T = typename Source::T;
   const Exp exp = exp_of;
-  const Normalizer<T> normalize(sum);
+  const Normalizer normalize = normalizer;
   for_each_vector<T>(
       0, n, [&](std::size_t i) __attribute__((always_inline)) { y(i, normalize(exp(x(i)))); },
       [&](std::size_t i, std::size_t m)

@@ -31,18 +31,18 @@ struct OnlineSum {
 enum class Walk { done, needs_another_way };
 
 // Adds n logits to the state. All calls for a segment but the last take whole chunks.
-template <class Source>
+template <class Exp, class Source>
 SIMDSOFTMAX_NOINLINE Walk online_sum_pass(const Source x, OnlineSum<typename Source::T>& state, std::size_t n) {
   using T = typename Source::T;
   using V = Vector<T>;
   constexpr std::size_t vectors = chunk_length<T> / width<T>;
-  Exp<T> exp(state.anchor);
+  Exp exp(state.anchor);
   V max(state.max);
 
   const auto follow = [&](V chunk_max) __attribute__((always_inline)) {
     if (__builtin_expect(!any_above(chunk_max, max), 1)) return true;
     if (!state.climb(lane_max(chunk_max))) return false;
-    exp = Exp<T>(state.anchor);
+    exp = Exp(state.anchor);
     max = V(state.max);
     return true;
   };

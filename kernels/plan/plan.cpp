@@ -58,7 +58,9 @@ struct Choice {
 };
 
 Choice choose(const Shape& shape, const CacheSizes& caches) {
-  const bool can_stash = dtype_size(shape.output) >= sizeof(float);
+  // Whether exponentials go to the output; exact ones only f64 can hold.
+  const bool can_stash =
+      dtype_size(shape.output) >= (shape.accuracy == Accuracy::exact ? sizeof(double) : sizeof(float));
   if (shape.cols <= anchor_length)
     return {Variant::three_pass, "the row is no longer than what the anchored variant takes its anchor from"};
   if (shape.in_place && can_stash) {

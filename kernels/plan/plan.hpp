@@ -19,6 +19,7 @@ struct Shape {
   Dtype logits;
   Dtype output;
   bool in_place;
+  Accuracy accuracy = Accuracy::balanced;
 };
 
 struct Plan {

@@ -52,6 +52,9 @@ SIMDSOFTMAX_INLINE F32 join_halves(F64 low, F64 high) {
   return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm256_cvtpd_ps(low)), _mm256_cvtpd_ps(high), 1);
 }
 
+// Converted to floats, in the lower half; the upper one is not specified.
+SIMDSOFTMAX_INLINE F32 to_low_half(F64 v) { return _mm256_castps128_ps256(_mm256_cvtpd_ps(v)); }
+
 // Lanes as integers.
 SIMDSOFTMAX_INLINE F32 add_bits(F32 a, F32 b) {
   return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), _mm256_castps_si256(b)));
@@ -159,6 +162,18 @@ SIMDSOFTMAX_INLINE void store_first(Half<D>* p, std::size_t n, F32 v) {
   LaneBuffer<8, Half<D>> buffer;
   store(buffer.lane, v);
   buffer.give(p, n);
+}
+
+// As many elements as F64 has lanes.
+SIMDSOFTMAX_INLINE F32 load_low_half(const float* p) { return _mm256_castps128_ps256(_mm_loadu_ps(p)); }
+SIMDSOFTMAX_INLINE void store_low_half(float* p, F32 v) { _mm_storeu_ps(p, _mm256_castps256_ps128(v)); }
+template <Dtype D>
+SIMDSOFTMAX_INLINE F32 load_low_half(const Half<D>* p) {
+  return widen(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)), Half<D>{});
+}
+template <Dtype D>
+SIMDSOFTMAX_INLINE void store_low_half(Half<D>* p, F32 v) {
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(p), narrow(v, Half<D>{}));
 }
 
 SIMDSOFTMAX_INLINE F32 load(const Flag* p) {

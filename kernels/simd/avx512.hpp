@@ -53,6 +53,9 @@ SIMDSOFTMAX_INLINE F32 join_halves(F64 low, F64 high) {
   return _mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps(low)), _mm512_cvtpd_ps(high), 1);
 }
 
+// Converted to floats, in the lower half; the upper one is not specified.
+SIMDSOFTMAX_INLINE F32 to_low_half(F64 v) { return _mm512_castps256_ps512(_mm512_cvtpd_ps(v)); }
+
 // Lanes as integers.
 SIMDSOFTMAX_INLINE F32 add_bits(F32 a, F32 b) {
   return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(a), _mm512_castps_si512(b)));
@@ -140,6 +143,18 @@ SIMDSOFTMAX_INLINE void store(Half<D>* p, F32 v) {
 template <Dtype D>
 SIMDSOFTMAX_INLINE void store_first(Half<D>* p, std::size_t n, F32 v) {
   _mm256_mask_storeu_epi16(p, first_lanes16(n), narrow(v, Half<D>{}));
+}
+
+// As many elements as F64 has lanes.
+SIMDSOFTMAX_INLINE F32 load_low_half(const float* p) { return _mm512_castps256_ps512(_mm256_loadu_ps(p)); }
+SIMDSOFTMAX_INLINE void store_low_half(float* p, F32 v) { _mm256_storeu_ps(p, _mm512_castps512_ps256(v)); }
+template <Dtype D>
+SIMDSOFTMAX_INLINE F32 load_low_half(const Half<D>* p) {
+  return widen(_mm256_zextsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))), Half<D>{});
+}
+template <Dtype D>
+SIMDSOFTMAX_INLINE void store_low_half(Half<D>* p, F32 v) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_castsi256_si128(narrow(v, Half<D>{})));
 }
 
 SIMDSOFTMAX_INLINE F32 load(const Flag* p) {

@@ -21,12 +21,19 @@
 namespace simdsoftmax::SIMDSOFTMAX_ISA {
 namespace {
 
+using detail::Accuracy;
 using detail::Dtype;
 
 // A 16-bit float in memory. Packed: the caller's arrays may lie at any address.
 template <Dtype D>
 struct __attribute__((packed)) Half {
   std::uint16_t bits;
+};
+
+// An element that is computed with in f64.
+template <class In>
+struct Wide {
+  In element;
 };
 
 // A byte of a mask.

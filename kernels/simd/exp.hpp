@@ -3,6 +3,7 @@
 
 // exp as the passes use it. The translation unit has chosen the f32 core (exp_table.hpp or exp_polynomial.hpp) before.
 
+#include "simd/exp_fast.hpp"
 #include "simd/exp_range.hpp"
 
 namespace simdsoftmax::SIMDSOFTMAX_ISA {
@@ -58,7 +59,7 @@ class ExpCore<double> {
 
 // exp relative to an anchor, with logits outside its range held at the end of the range. Passes take it by reference
 // and copy it: clang 14 with AddressSanitizer misaligns arguments of its alignment.
-template <class T, bool above = false>
+template <class T, bool above = false, Accuracy accuracy = Accuracy::balanced>
 class Exp {
  public:
   explicit Exp(std::int64_t anchor) : range_(anchor), core_(anchor) {}
@@ -72,7 +73,7 @@ class Exp {
 
  private:
   LogitRange<T, above> range_;
-  ExpCore<T> core_;
+  ExpCore<T, accuracy> core_;
 };
 
 }  // namespace

@@ -8,9 +8,6 @@
 namespace simdsoftmax::SIMDSOFTMAX_ISA {
 namespace {
 
-template <class T>
-class ExpCore;
-
 // 2^(headroom - anchor) * e^x for x in the range of the anchor.
 //   n = x * log2(e) rounded,  t = x - n ln 2,  |t| <= ln(2) / 2 (1 + 2^-10),  e^x = 2^n * (1 + t + t^2 p(t))
 // The upper part of ln 2 has 14 bits, so that its product with n is exact without fma.

@@ -13,6 +13,10 @@
 namespace simdsoftmax::SIMDSOFTMAX_ISA {
 namespace {
 
+// exp in T for rows of an accuracy. Exact rows are balanced ones in f64.
+template <class T, Accuracy accuracy = Accuracy::balanced>
+class ExpCore;
+
 template <class T>
 struct ExpRange;
 

@@ -8,9 +8,6 @@
 namespace simdsoftmax::SIMDSOFTMAX_ISA {
 namespace {
 
-template <class T>
-class ExpCore;
-
 // C * 2^(headroom - anchor) * e^x for x in the range of the anchor.
 //   n = x * log2(e) rounded to a multiple of 1/8,  t = x - n ln 2,  |t| <= ln(2) / 16 (1 + 2^-7)
 //   C e^x = 2^floor(n) * C 2^(j/8) * (1 + t + c2 t^2 + c3 t^3),  j = 8 (n - floor(n))

@@ -57,6 +57,12 @@ SIMDSOFTMAX_INLINE F64 high_half_f64(F32 v) { return vcvt_high_f64_f32(v); }
 // Both converted to floats, `low` to the lower half.
 SIMDSOFTMAX_INLINE F32 join_halves(F64 low, F64 high) { return vcvt_high_f32_f64(vcvt_f32_f64(low), high); }
 
+// Converted to floats, in the lower half; the upper one is not specified.
+SIMDSOFTMAX_INLINE F32 to_low_half(F64 v) {
+  const float32x2_t low = vcvt_f32_f64(v);
+  return vcombine_f32(low, low);
+}
+
 // Lanes as integers.
 SIMDSOFTMAX_INLINE F32 add_bits(F32 a, F32 b) {
   return vreinterpretq_f32_u32(vaddq_u32(vreinterpretq_u32_f32(a), vreinterpretq_u32_f32(b)));
@@ -140,6 +146,24 @@ SIMDSOFTMAX_INLINE void store_first(Half<D>* p, std::size_t n, F32 v) {
   LaneBuffer<4, Half<D>> buffer;
   store(buffer.lane, v);
   buffer.give(p, n);
+}
+
+// As many elements as F64 has lanes.
+SIMDSOFTMAX_INLINE F32 load_low_half(const float* p) {
+  const float32x2_t low = vld1_f32(p);
+  return vcombine_f32(low, low);
+}
+SIMDSOFTMAX_INLINE void store_low_half(float* p, F32 v) { vst1_f32(p, vget_low_f32(v)); }
+template <Dtype D>
+SIMDSOFTMAX_INLINE F32 load_low_half(const Half<D>* p) {
+  std::uint32_t halves;
+  __builtin_memcpy(&halves, p, sizeof halves);
+  return widen(vcreate_u16(halves), Half<D>{});
+}
+template <Dtype D>
+SIMDSOFTMAX_INLINE void store_low_half(Half<D>* p, F32 v) {
+  const uint16x4_t halves = narrow(v, Half<D>{});
+  __builtin_memcpy(p, &halves, 2 * sizeof(Half<D>));
 }
 
 SIMDSOFTMAX_INLINE F32 load(const Flag* p) {

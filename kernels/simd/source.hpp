@@ -72,6 +72,23 @@ struct Sink {
   SIMDSOFTMAX_INLINE void first(std::size_t i, std::size_t n, Vector<T> v) const { store_first(y + i, n, v); }
 };
 
+// Exponentials on their way to a stash. The lines where the results will go are fetched meanwhile.
+template <class Type>
+struct FetchingSink {
+  using T = Type;
+  T* e;
+  const char* results;
+  std::size_t result_bytes;  // of one
+
+  FetchingSink from(std::size_t i) const { return {e + i, results + i * result_bytes, result_bytes}; }
+
+  SIMDSOFTMAX_INLINE void operator()(std::size_t i, Vector<T> v) const {
+    store(e + i, v);
+    __builtin_prefetch(results + i * result_bytes, 1);
+  }
+  SIMDSOFTMAX_INLINE void first(std::size_t i, std::size_t n, Vector<T> v) const { store_first(e + i, n, v); }
+};
+
 // Takes results and forgets them.
 template <class Type>
 struct NoSink {

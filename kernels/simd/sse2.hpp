@@ -47,6 +47,9 @@ SIMDSOFTMAX_INLINE F64 high_half_f64(F32 v) { return _mm_cvtps_pd(_mm_movehl_ps(
 // Both converted to floats, `low` to the lower half.
 SIMDSOFTMAX_INLINE F32 join_halves(F64 low, F64 high) { return _mm_movelh_ps(_mm_cvtpd_ps(low), _mm_cvtpd_ps(high)); }
 
+// Converted to floats, in the lower half; the upper one is not specified.
+SIMDSOFTMAX_INLINE F32 to_low_half(F64 v) { return _mm_cvtpd_ps(v); }
+
 // Lanes as integers.
 SIMDSOFTMAX_INLINE F32 add_bits(F32 a, F32 b) {
   return _mm_castsi128_ps(_mm_add_epi32(_mm_castps_si128(a), _mm_castps_si128(b)));
@@ -169,6 +172,22 @@ SIMDSOFTMAX_INLINE F32 load(const Half<D>* p) {
 template <Dtype D>
 SIMDSOFTMAX_INLINE void store(Half<D>* p, F32 v) {
   store_first(p, 4, v);
+}
+
+// As many elements as F64 has lanes.
+SIMDSOFTMAX_INLINE F32 load_low_half(const float* p) {
+  return _mm_castpd_ps(_mm_load_sd(reinterpret_cast<const double*>(p)));
+}
+SIMDSOFTMAX_INLINE void store_low_half(float* p, F32 v) {
+  _mm_store_sd(reinterpret_cast<double*>(p), _mm_castps_pd(v));
+}
+template <Dtype D>
+SIMDSOFTMAX_INLINE F32 load_low_half(const Half<D>* p) {
+  return load_first(p, 2, F32(0.0f));
+}
+template <Dtype D>
+SIMDSOFTMAX_INLINE void store_low_half(Half<D>* p, F32 v) {
+  store_first(p, 2, v);
 }
 
 SIMDSOFTMAX_INLINE F32 load(const Flag* p) {

@@ -18,6 +18,10 @@ struct ComputeOf<double> {
   using type = double;
 };
 template <class In>
+struct ComputeOf<Wide<In>> {
+  using type = double;
+};
+template <class In>
 using Compute = typename ComputeOf<In>::type;
 
 template <class T>
@@ -30,6 +34,43 @@ SIMDSOFTMAX_INLINE F32 load(const float* p) { return F32::load_unaligned(p); }
 SIMDSOFTMAX_INLINE F64 load(const double* p) { return F64::load_unaligned(p); }
 SIMDSOFTMAX_INLINE void store(float* p, F32 v) { v.store_unaligned(p); }
 SIMDSOFTMAX_INLINE void store(double* p, F64 v) { v.store_unaligned(p); }
+
+// What lies below the smallest normal number of f32 is flushed for the halves too.
+template <class Out>
+constexpr double smallest_result = sizeof(Out) == sizeof(double) ? 0x1p-1022 : 0x1p-126;
+
+// Results that go to a half are cut to the precision of a float, with the last bit set if that was not exact (Boldo and
+// Melquiond, "Emulation of a FMA and correctly rounded sums", IEEE TC 57, 2008): so the float rounds as they would.
+template <class Out>
+struct Cut {
+  SIMDSOFTMAX_INLINE static F64 of(F64 v) {
+    const F64 rest(0x1FFFFFFFp-1074);  // its bits are those that a float lacks
+    const F64 odd = v | add_bits(v & rest, rest);
+    return odd ^ (odd & rest);
+  }
+};
+template <>
+struct Cut<float> {
+  SIMDSOFTMAX_INLINE static F64 of(F64 v) { return v; }
+};
+
+template <class In>
+SIMDSOFTMAX_INLINE F64 load(const Wide<In>* p) {
+  return low_half_f64(load_low_half(reinterpret_cast<const In*>(p)));
+}
+// Lanes from the n-th on are 0.
+template <class In>
+SIMDSOFTMAX_INLINE F64 load_first(const Wide<In>* p, std::size_t n, F64) {
+  return low_half_f64(load_first(reinterpret_cast<const In*>(p), n, F32(0.0f)));
+}
+template <class Out>
+SIMDSOFTMAX_INLINE void store(Wide<Out>* p, F64 v) {
+  store_low_half(reinterpret_cast<Out*>(p), to_low_half(Cut<Out>::of(v)));
+}
+template <class Out>
+SIMDSOFTMAX_INLINE void store_first(Wide<Out>* p, std::size_t n, F64 v) {
+  store_first(reinterpret_cast<Out*>(p), n, to_low_half(Cut<Out>::of(v)));
+}
 
 // Calls full(i) for every whole vector of [begin, end), and last(i, n) for the n elements that remain.
 template <class T, class Full, class Last>

@@ -25,16 +25,25 @@ SIMDSOFTMAX_NOINLINE void convert_from(const In* from, T* to, std::size_t n) {
           __attribute__((always_inline)) { put(to + i, load_first(from + i, m, Vector<C>(C(0)))); });
 }
 
-SIMDSOFTMAX_INLINE F32 get(const double* from, F32) { return join_halves(load(from), load(from + width<double>)); }
-SIMDSOFTMAX_INLINE F32 get(const float* from, F32) { return load(from); }
-SIMDSOFTMAX_INLINE F64 get(const double* from, F64) { return load(from); }
+template <class Out>
+SIMDSOFTMAX_INLINE F32 get(const double* from, F32) {
+  return join_halves(Cut<Out>::of(load(from)), Cut<Out>::of(load(from + width<double>)));
+}
+template <class Out>
+SIMDSOFTMAX_INLINE F32 get(const float* from, F32) {
+  return load(from);
+}
+template <class Out>
+SIMDSOFTMAX_INLINE F64 get(const double* from, F64) {
+  return load(from);
+}
 
 // A NaN becomes the default one: the conversions to 16 bits are not made for all payloads.
 template <class T, class Out>
 SIMDSOFTMAX_NOINLINE void convert_to(const T* from, Out* to, std::size_t n) {
   using C = Compute<Out>;
   const auto value = [&](std::size_t i) __attribute__((always_inline)) {
-    const Vector<C> v = get(from + i, Vector<C>());
+    const Vector<C> v = get<Out>(from + i, Vector<C>());
     return xsimd::select(v == v, v, Vector<C>(Limits<C>::nan));
   };
   for_each_vector<C>(

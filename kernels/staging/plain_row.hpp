@@ -10,6 +10,7 @@ namespace {
 template <class In>
 struct PlainRow {
   using T = Compute<In>;
+  static constexpr bool is_wide = sizeof(In) < sizeof(double) && sizeof(T) == sizeof(double);
   const In* x;
   std::size_t cols;
 
@@ -32,6 +33,7 @@ struct PlainOutput {
 
   Sink<Out> sink(std::size_t at) const { return {y + at}; }
   static void flush(std::size_t, std::size_t) {}
+  static constexpr double smallest_normal() { return smallest_result<Out>; }
 
   SIMDSOFTMAX_NOINLINE void fill(std::size_t begin, std::size_t end, T value) const {
     const Sink<Out> to{y};

@@ -16,6 +16,7 @@ template <class Type>
 class StagedSource {
  public:
   using T = Type;
+  static constexpr bool is_wide = false;
 
   StagedSource(const Operand& logits, double theta, const PreOps* pre_ops, std::size_t cols, const RowCursor& row,
                Tile<T>& tile)
@@ -270,6 +271,8 @@ class StagedOutput {
 
   // Null unless the output can hold the compute type.
   T* memory() const { return in_memory_ ? reinterpret_cast<T*>(data_) : nullptr; }
+
+  double smallest_normal() const { return dtype_ == Dtype::f64 ? smallest_result<double> : smallest_result<float>; }
 
   // Results from column `at` on go to sink(at), and are done with flush(at, n).
   Sink<T> sink(std::size_t at) const { return {in_memory_ ? reinterpret_cast<T*>(data_) + at : tile_->hi}; }

@@ -11,9 +11,9 @@ namespace {
 // first logits, for f32) shows it by its sum and is walked again. That needs the logits, so a row whose logits the
 // exponentials overwrite goes by way of its maximum.
 struct Anchored {
-  template <class Row>
-  static bool walk(Row& row, RowState& state) {
-    using T = typename Row::T;
+  template <class Source, Accuracy accuracy>
+  static bool walk(RowLogits<Source, accuracy>& row, RowState& state) {
+    using T = typename Source::T;
     if (!row.logits_survive) return ThreePass::walk(row, state);
     const std::size_t first = row.x.first();
     const std::size_t last =
@@ -22,7 +22,7 @@ struct Anchored {
     // What lies within the climb must be ordinary too.
     if (!is_ordinary<T>(max) || !is_ordinary<T>(max + ExpRange<T>::climb)) return false;
     const std::int64_t anchor = anchor_of(max);
-    state = row.stashed_sum(Exp<T, true>(anchor), anchor);
+    state = row.stashed_sum(Exp<T, true, accuracy>(anchor), anchor);
     return !(state.sum.high >= climbed_sum<T>);
   }
 };

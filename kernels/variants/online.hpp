@@ -10,8 +10,8 @@ namespace {
 // The running maximum and the rescaled sum in one pass that stores nothing; then exponentials again, scaled. Two reads
 // and one write.
 struct Online {
-  template <class Row>
-  static bool walk(Row& row, RowState& state) {
+  template <class Source, Accuracy accuracy>
+  static bool walk(RowLogits<Source, accuracy>& row, RowState& state) {
     row.stash = nullptr;
     state =
         row.with_sink(row.team.sum([&](std::size_t begin, std::size_t end) { return part_state(row, begin, end); }));
@@ -20,9 +20,9 @@ struct Online {
   }
 
  private:
-  template <class Row>
-  static RowState part_state(const Row& row, std::size_t part_begin, std::size_t part_end) {
-    using T = typename Row::T;
+  template <class Source, Accuracy accuracy>
+  static RowState part_state(const RowLogits<Source, accuracy>& row, std::size_t part_begin, std::size_t part_end) {
+    using T = typename Source::T;
     OnlineSum<T> online;
     RowState state = nothing;
     const auto range = row.visible(part_begin, part_end);
@@ -32,7 +32,7 @@ struct Online {
       online.sum = {};
       bool walked = true;
       row.x.each_tile(begin, end, [&](const auto& tile, std::size_t, std::size_t n) {
-        walked = walked && online_sum_pass(tile, online, n) == Walk::done;
+        walked = walked && online_sum_pass<Exp<T, false, accuracy>>(tile, online, n) == Walk::done;
       });
       if (!walked) return not_a_sum;
       const SplitSum sum = online.sum.total();

@@ -21,19 +21,23 @@ SIMDSOFTMAX_INLINE T larger(T a, T b) {
   return b > a || b != b ? b : a;
 }
 
-// One row on its way: where logits come from and results go (PlainRow and PlainOutput, or StagedSource and
-// StagedOutput), and the steps that the variants share.
-template <class RowSource, class RowOutput>
-struct Row {
+// The logits of one row on their way to its sum: the steps that the variants share.
+template <class RowSource, Accuracy accuracy = Accuracy::balanced>
+struct RowLogits {
   using Source = RowSource;
   using T = typename Source::T;
+  // exp relative to the anchor of the maximum. That of Anchored serves too; balanced rows, f64 included, have their
+  // own, which is one instruction shorter.
+  using AnchoredExp = Exp<T, Source::is_wide || accuracy != Accuracy::balanced, accuracy>;
 
   Source x;
-  RowOutput y;
   T* stash;  // room for the row's exponentials, the one of column stash_first first; null when there is none
   std::size_t stash_first;
   bool logits_survive;  // the stash does not lie on top of them
   RowTeam& team;
+  // For rows whose stash is never where results go: the result of column stash_first, and the bytes of one.
+  const char* results = nullptr;
+  std::size_t result_bytes = 0;
 
   // The part of [begin, end) that takes part.
   struct Range {
@@ -82,9 +86,17 @@ struct Row {
   template <class ExpOf>
   RowState stashed_sum(const ExpOf& exp, std::int64_t anchor) const {
     if (stash == nullptr) return sum(NoSink<T>{}, exp, anchor);
-    const RowState state = sum(Sink<T>{stash}, exp, anchor);
+    const RowState state = sum(stash_sink(), exp, anchor);
     x.forget_tile();
     return state;
+  }
+
+  auto stash_sink() const {
+    if constexpr (Source::is_wide) {
+      return FetchingSink<T>{stash, results, result_bytes};
+    } else {
+      return Sink<T>{stash};
+    }
   }
 
   RowState with_sink(RowState state) const {
@@ -93,12 +105,27 @@ struct Row {
     accumulate(state.sum, exp_in<T>(state, x.sink()));
     return state;
   }
+};
+
+// One row on its way: where logits come from and results go (PlainRow and PlainOutput, or StagedSource and
+// StagedOutput).
+template <class Source, class RowOutput, Accuracy accuracy = Accuracy::balanced>
+struct Row : RowLogits<Source, accuracy> {
+  using Logits = RowLogits<Source, accuracy>;
+  using Logits::stash;
+  using Logits::stash_first;
+  using Logits::team;
+  using Logits::x;
+  using typename Logits::Range;
+  using typename Logits::T;
+
+  RowOutput y;
 
   // Results from what pass(from, to, n) makes of logits, `hidden` in columns that take no part.
   template <class Pass>
   void write(const Pass& pass, T hidden) const {
     team.each_part([&](std::size_t begin, std::size_t end) {
-      const Range range = visible(begin, end);
+      const Range range = this->visible(begin, end);
       x.each_tile(range.begin, range.end, [&](const auto& tile, std::size_t at, std::size_t n) {
         pass(tile, y.sink(at), n);
         y.flush(at, n);
@@ -111,19 +138,21 @@ struct Row {
   void normalize(const RowState& state) const {
     if (stash == nullptr) return normalize_logits(state);
     team.each_part([&](std::size_t begin, std::size_t end) {
-      const Range range = visible(begin, end);
+      const Range range = this->visible(begin, end);
       const std::size_t n = range.end - range.begin;
       if (n == 0) return;
-      scale_pass(PlainSource<T>{stash + (range.begin - stash_first)}, y.sink(range.begin), state.sum, n);
+      scale_pass(PlainSource<T>{stash + (range.begin - stash_first)}, y.sink(range.begin), normalizer(state), n);
       y.flush(range.begin, n);
     });
     // Last, because the stash may lie where they pass through.
-    team.each_part([&](std::size_t begin, std::size_t end) { fill_around(visible(begin, end), begin, end, 0); });
+    team.each_part([&](std::size_t begin, std::size_t end) { fill_around(this->visible(begin, end), begin, end, 0); });
   }
   void normalize_logits(const RowState& state) const {
-    const Exp<T> exp(state.anchor);
-    write([&](const auto& tile, const auto& to, std::size_t n) { exp_scale_pass(tile, to, exp, state.sum, n); }, 0);
+    const Exp<T, false, accuracy> exp(state.anchor);
+    const auto scale = normalizer(state);
+    write([&](const auto& tile, const auto& to, std::size_t n) { exp_scale_pass(tile, to, exp, scale, n); }, 0);
   }
+  Normalizer<T, accuracy> normalizer(const RowState& state) const { return {state.sum, y.smallest_normal()}; }
 
   SIMDSOFTMAX_NOINLINE void fill(T value) const {
     team.each_part([&](std::size_t begin, std::size_t end) { y.fill(begin, end, value); });

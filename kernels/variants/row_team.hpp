@@ -25,6 +25,10 @@ class RowTeam {
   bool is_first() const { return team_.index == 0; }
   bool alone() const { return team_.count == 1; }
 
+  // The parts of this thread are columns [first_column(), last_column()).
+  std::size_t first_column() const { return begin(first_); }
+  std::size_t last_column() const { return begin(last_); }
+
   // work(begin, end) for every part that is this thread's.
   template <class Work>
   void each_part(const Work& work) const {

@@ -12,20 +12,20 @@ namespace {
 // The maximum; exponentials, summed and stored; what was stored, scaled. Without a stash nothing is stored and the last
 // pass takes the exponentials again: three_pass_recompute.
 struct ThreePass {
-  template <class Row>
-  static bool walk(Row& row, RowState& state) {
-    using T = typename Row::T;
+  template <class Source, Accuracy accuracy>
+  static bool walk(RowLogits<Source, accuracy>& row, RowState& state) {
+    using T = typename Source::T;
     const double max = row.max();
     if (!is_ordinary<T>(max)) return false;
     const std::int64_t anchor = anchor_of(max);
-    state = row.stashed_sum(Exp<T>(anchor), anchor);
+    state = row.stashed_sum(typename RowLogits<Source, accuracy>::AnchoredExp(anchor), anchor);
     return true;
   }
 };
 
 struct ThreePassRecompute {
-  template <class Row>
-  static bool walk(Row& row, RowState& state) {
+  template <class Source, Accuracy accuracy>
+  static bool walk(RowLogits<Source, accuracy>& row, RowState& state) {
     row.stash = nullptr;
     return ThreePass::walk(row, state);
   }
