@@ -34,7 +34,8 @@ void add_copies(const SharedWorkload& work, const std::string& shape);
 void add_exp_only(const SharedWorkload& work, const std::string& isa);
 
 // softmax/: the public function. The label of `auto` is the variant that it picks, and the label of that one is `auto`.
-void add_softmax(const SharedWorkload& work, const std::string& isa, const std::vector<simdsoftmax_variant>& variants);
+// Names end in the accuracy, if it is not balanced: anchored:exact.
+void add_softmax(const SharedWorkload& work, const std::string& isa, const Options& options);
 
 // pass/: the sweeps over a row that three_pass consists of, alone. For f32, one thread, and
 // rows that need no special care.
@@ -46,7 +47,7 @@ void add_suite(const Options& options);
 // This library and the peers of the options, on all shapes of the options and the best of its ISAs.
 void add_peers(const Options& options);
 
-// Softmax by the first of the variants on the last of the ISAs, into the file of the options.
+// Softmax by the first of the variants and accuracies on the last of the ISAs, into the file of the options.
 void write_output(const SharedWorkload& work, const Options& options);
 
 }  // namespace bench

@@ -73,7 +73,7 @@ class Arguments(DriverTest):
         for words in (["--nonsense"], ["--threads", "0"], ["--threads", "x"], ["--threads", "1000000"], ["--shape"],
                       ["--repetitions", "-1"], ["--out", "x.npy"], ["--logits", DIGITS, "--shape", "2x2"],
                       ["--logits", DIGITS, "--dtype", "f64"], ["stray"], ["--operators", "--variant", "online"],
-                      ["--operators", "--logits", DIGITS], ["--peers", "--operators"],
+                      ["--operators", "--logits", DIGITS], ["--operators", "--accuracy", "exact"], ["--peers", "--operators"],
                       ["--peers", "--variant", "online"], ["--peers", "--logits", DIGITS], ["--markdown", "x.md"],
                       ["--function", "logsumexp"], ["--peers", "--function", "exp"],
                       ["--peers", "--isa", "avx2", "--isa", "sse2"], ["--tune", "--regret"],
@@ -84,7 +84,7 @@ class Arguments(DriverTest):
     def test_the_binary_refuses_what_it_knows_better(self):
         for words in (["--shape", "0x4"], ["--shape", "2x2x2"], ["--dtype", "f8"], ["--dtype", "f64:f32"],
                       ["--isa", "z80"], ["--peers", "--isa", "z80"], ["--peers", "--shape", "7"],
-                      ["--variant", "fastest"], ["--shape", f"{2**40}x{2**40}"]):
+                      ["--variant", "fastest"], ["--accuracy", "fastest"], ["--accuracy", "exact,,fast"], ["--shape", f"{2**40}x{2**40}"]):
             with self.subTest(words):
                 status, _, err = run(*words, "--json", self.json)
                 self.assertEqual((status, err), (2, ""))  # its own line goes to the real stderr
@@ -168,6 +168,19 @@ class Results(DriverTest):
         status, out, err = run("--quick", "--shape", "3x40", "--variant", "online", "--json", self.json)
         self.assertEqual((status, err), (0, ""))
         self.assertNotIn("anchored", out)
+
+    def test_accuracies_stand_side_by_side(self):
+        status, out, err = run("--quick", "--shape", "3x4000", "--variant", "auto", "--accuracy", "balanced,exact,fast",
+                               "--json", self.json)
+        self.assertEqual((status, err), (0, ""))
+        measured = table.measurements(json.loads(self.json.read_text())["benchmarks"])
+        for isa in {m.isa for m in measured} - {"any"}:
+            errors = {m.name: m.max_ulp for m in measured if m.isa == isa and m.family == "softmax"}
+            self.assertEqual(set(errors), {"auto", "auto:exact", "auto:fast"})
+            self.assertLess(errors["auto:exact"], 0.501)
+            self.assertGreater(errors["auto"], 0.501)
+            self.assertGreater(errors["auto:fast"], 100)
+            self.assertRegex(out, rf"\n[ 0-9x]+ {isa} +auto:exact ")
 
     def test_operators_stand_beside_softmax(self):
         status, out, err = run("--operators", "--quick", "--repetitions", 1, "--shape", "3x40", "--json", self.json)

@@ -47,7 +47,7 @@ void add_variants(const Options& options) {
     add_memcpy(work);
     for (const std::string& isa : options.isas) {
       add_exp_only(work, isa);
-      add_softmax(work, isa, options.variants);
+      add_softmax(work, isa, options);
       add_passes(work, isa);
     }
   }

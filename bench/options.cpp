@@ -14,7 +14,7 @@ namespace {
 // RAW files hold the elements of all rows, one after the other, and nothing else.
 constexpr const char* usage =
     "usage: simdsoftmax_bench --shape ROWSxCOLUMNS... [--dtype TYPE|IN:OUT] [--isa NAME]... [--variant NAME]... "
-    "[--threads N] [--logits RAW [--out RAW]] [--benchmark_...]; "
+    "[--accuracy NAME]... [--threads N] [--logits RAW [--out RAW]] [--benchmark_...]; "
     "for operators: --suite NAME --shape ROWSxCOLUMNS..., or --suite axes --tensor SIZExSIZE...@AXIS...; "
     "for other libraries: --suite peers [--function NAME] [--peer MODULE]... --shape|--tensor ...";
 
@@ -88,6 +88,16 @@ simdsoftmax_variant parse_variant(const char* name) {
   fail("--variant: '" + std::string(name) + "' is none of " + known);
 }
 
+simdsoftmax_accuracy parse_accuracy(const char* name) {
+  simdsoftmax_accuracy accuracy = SIMDSOFTMAX_BALANCED;
+  if (simdsoftmax_accuracy_from_name(name, &accuracy) == SIMDSOFTMAX_OK) return accuracy;
+  std::string known;
+  for (std::size_t i = 0; i < simdsoftmax_accuracy_count(); ++i) {
+    known += std::string(i == 0 ? "" : ", ") + simdsoftmax_accuracy_name(static_cast<simdsoftmax_accuracy>(i));
+  }
+  fail("--accuracy: '" + std::string(name) + "' is none of " + known);
+}
+
 std::vector<simdsoftmax_variant> all_variants() {
   std::vector<simdsoftmax_variant> variants;
   for (std::size_t i = 0; i < simdsoftmax_variant_count(); ++i) {
@@ -158,15 +168,23 @@ Options parse_options(int argc, char** argv) {
     suite_id,
     tensor_id,
     function_id,
-    peer_id
+    peer_id,
+    accuracy_id
   };
   constexpr option known[] = {
-      {"shape", required_argument, nullptr, shape_id},     {"dtype", required_argument, nullptr, dtype_id},
-      {"isa", required_argument, nullptr, isa_id},         {"variant", required_argument, nullptr, variant_id},
-      {"threads", required_argument, nullptr, threads_id}, {"logits", required_argument, nullptr, logits_id},
-      {"out", required_argument, nullptr, out_id},         {"suite", required_argument, nullptr, suite_id},
-      {"tensor", required_argument, nullptr, tensor_id},   {"function", required_argument, nullptr, function_id},
-      {"peer", required_argument, nullptr, peer_id},       {nullptr, 0, nullptr, 0},
+      {"shape", required_argument, nullptr, shape_id},
+      {"dtype", required_argument, nullptr, dtype_id},
+      {"isa", required_argument, nullptr, isa_id},
+      {"variant", required_argument, nullptr, variant_id},
+      {"threads", required_argument, nullptr, threads_id},
+      {"logits", required_argument, nullptr, logits_id},
+      {"out", required_argument, nullptr, out_id},
+      {"suite", required_argument, nullptr, suite_id},
+      {"tensor", required_argument, nullptr, tensor_id},
+      {"function", required_argument, nullptr, function_id},
+      {"peer", required_argument, nullptr, peer_id},
+      {"accuracy", required_argument, nullptr, accuracy_id},
+      {nullptr, 0, nullptr, 0},
   };
   Options options;
   options.in = options.out = find_element_type("f32");
@@ -185,6 +203,9 @@ Options parse_options(int argc, char** argv) {
         break;
       case variant_id:
         options.variants.push_back(parse_variant(optarg));
+        break;
+      case accuracy_id:
+        options.accuracies.push_back(parse_accuracy(optarg));
         break;
       case threads_id:
         options.threads = parse_threads(optarg);
@@ -214,6 +235,7 @@ Options parse_options(int argc, char** argv) {
   if (optind < argc) fail(std::string("unexpected argument: ") + argv[optind]);
   options.isas = choose_isas(isas);
   if (options.variants.empty()) options.variants = all_variants();
+  if (options.accuracies.empty()) options.accuracies.push_back(SIMDSOFTMAX_BALANCED);
   check_together(options);
   return options;
 }

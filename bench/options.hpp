@@ -32,8 +32,9 @@ struct Options {
   std::vector<TensorShape> tensors;  // for the suites of the axes, which takes no shapes, and of the peers
   const ElementType* in = nullptr;
   const ElementType* out = nullptr;
-  std::vector<std::string> isas;              // of this CPU, best last; never empty
-  std::vector<simdsoftmax_variant> variants;  // never empty
+  std::vector<std::string> isas;                 // of this CPU, best last; never empty
+  std::vector<simdsoftmax_variant> variants;     // never empty
+  std::vector<simdsoftmax_accuracy> accuracies;  // never empty
   int threads = 1;
   std::string function = "softmax";  // for the suite of the peers, which are files:
   std::vector<std::string> peers;

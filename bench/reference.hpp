@@ -17,7 +17,7 @@ ErrorMeter make_error_meter(const ElementType& in, const void* logits, const Ele
                             std::size_t cols);
 
 // Above this error a result is wrong and not worth a time.
-double error_limit(const ElementType& out);
+double error_limit(const ElementType& out, simdsoftmax_accuracy accuracy = SIMDSOFTMAX_BALANCED);
 
 }  // namespace bench
 

@@ -70,6 +70,8 @@ def parse_arguments(argv):
                         help="f32 (default), f64, f16 or bf16; or two of them, such as f16:f32 for input and output")
     parser.add_argument("--isa", action="append", default=[], metavar="NAME", help="only this ISA; repeatable")
     parser.add_argument("--variant", action="append", default=[], metavar="NAME", help="only this one; repeatable")
+    parser.add_argument("--accuracy", default="", metavar="NAMES",
+                        help="balanced (default), exact, fast; several with commas between, to compare them")
     parser.add_argument("--threads", type=positive, default=1, metavar="N", help="default 1")
     parser.add_argument("--shape", action="append", default=[], metavar="RxC", help="rows x columns; repeatable")
     parser.add_argument("--repetitions", type=positive, metavar="N", help="default 5; 9 with --shape or --logits")
@@ -93,6 +95,8 @@ def parse_arguments(argv):
         parser.error("only one of --operators, --peers, --regret and --tune")
     if (args.regret or args.tune) and (args.logits or args.variant):
         parser.error("--regret and --tune go without --variant, --logits and --out")
+    if args.accuracy and (args.operators or args.peers or args.regret or args.tune):
+        parser.error("--accuracy goes without --operators, --peers, --regret and --tune")
     if args.tune and args.shape:
         parser.error("--tune has its own shapes")
     if args.threads > (os.cpu_count() or 1):
@@ -131,7 +135,8 @@ def bench_command(binary, args):
     command = [binary, "--benchmark_format=json", "--benchmark_enable_random_interleaving=true",
                f"--benchmark_repetitions={repetitions}", f"--benchmark_min_time={seconds}",
                "--threads", args.threads]
-    for option, names in (("--isa", args.isa), ("--variant", args.variant)):
+    accuracies = args.accuracy.split(",") if args.accuracy else []
+    for option, names in (("--isa", args.isa), ("--variant", args.variant), ("--accuracy", accuracies)):
         for name in names:
             command += [option, name]
     return command

@@ -15,9 +15,10 @@ struct Softmax {
   std::string isa;
   simdsoftmax_options options;
 
-  Softmax(SharedWorkload shared, std::string isa_name, simdsoftmax_variant variant)
+  Softmax(SharedWorkload shared, std::string isa_name, simdsoftmax_variant variant, simdsoftmax_accuracy accuracy)
       : work(std::move(shared)), isa(std::move(isa_name)), options(SIMDSOFTMAX_OPTIONS_INIT) {
     options.variant = variant;
+    options.accuracy = accuracy;
     options.num_threads = work->threads;
   }
 
@@ -50,6 +51,8 @@ struct Softmax {
                                     stride, work->shape.rows, work->shape.cols, &options);
   }
 
+  double error_limit() const { return bench::error_limit(work->out, options.accuracy); }
+
   // The error of a run into an output that held only NaN.
   double measure_error() const {
     std::memset(work->output.get(), 0xff, work->size() * work->out.size);
@@ -58,29 +61,35 @@ struct Softmax {
   }
 };
 
+void add_one(const Softmax& one) {
+  const auto time_it = [softmax = one, max_ulp = std::optional<double>()](benchmark::State& state) mutable {
+    if (!softmax.select_isa()) return state.SkipWithError("the ISA is not in use");
+    if (!max_ulp) max_ulp = softmax.measure_error();
+    if (!accept_error(state, softmax.error_limit(), *max_ulp)) return;
+    for (auto _ : state) {
+      benchmark::DoNotOptimize(softmax.run());
+      benchmark::ClobberMemory();
+    }
+    count_elements(state, *softmax.work);
+    state.SetLabel(softmax.label());
+  };
+  std::string name = simdsoftmax_variant_name(one.options.variant);
+  if (one.options.accuracy != SIMDSOFTMAX_BALANCED)
+    name += std::string(":") + simdsoftmax_accuracy_name(one.options.accuracy);
+  add_benchmark(one.work, "softmax", one.isa, name, time_it);
+}
+
 }  // namespace
 
-void add_softmax(const SharedWorkload& work, const std::string& isa, const std::vector<simdsoftmax_variant>& variants) {
-  for (const simdsoftmax_variant variant : variants) {
-    const auto time_it = [softmax = Softmax(work, isa, variant),
-                          max_ulp = std::optional<double>()](benchmark::State& state) mutable {
-      if (!softmax.select_isa()) return state.SkipWithError("the ISA is not in use");
-      if (!max_ulp) max_ulp = softmax.measure_error();
-      if (!accept_error(state, error_limit(softmax.work->out), *max_ulp)) return;
-      for (auto _ : state) {
-        benchmark::DoNotOptimize(softmax.run());
-        benchmark::ClobberMemory();
-      }
-      count_elements(state, *softmax.work);
-      state.SetLabel(softmax.label());
-    };
-    add_benchmark(work, "softmax", isa, simdsoftmax_variant_name(variant), time_it);
+void add_softmax(const SharedWorkload& work, const std::string& isa, const Options& options) {
+  for (const simdsoftmax_variant variant : options.variants) {
+    for (const simdsoftmax_accuracy accuracy : options.accuracies) add_one(Softmax(work, isa, variant, accuracy));
   }
 }
 
 void write_output(const SharedWorkload& work, const Options& options) {
-  const Softmax softmax(work, options.isas.back(), options.variants.front());
-  if (!softmax.select_isa() || !(softmax.measure_error() <= error_limit(work->out))) {
+  const Softmax softmax(work, options.isas.back(), options.variants.front(), options.accuracies.front());
+  if (!softmax.select_isa() || !(softmax.measure_error() <= softmax.error_limit())) {
     throw std::runtime_error("the result is wrong; nothing was written");
   }
   std::ofstream file(options.output_file, std::ios::binary);
