@@ -301,11 +301,14 @@ CallPointer queries_call(const Inputs& inputs) {
   call->add([](const Options&) {
     simdsoftmax_isa_info isa{};
     simdsoftmax_variant variant = 0;
+    simdsoftmax_accuracy accuracy = 0;
     simdsoftmax_set_verbose(0);
     const bool known = simdsoftmax_version() != nullptr && simdsoftmax_status_text(SIMDSOFTMAX_OK) != nullptr &&
-                       simdsoftmax_variant_count() > 1 && simdsoftmax_isa_count() > 0 && simdsoftmax_has_openmp() >= 0;
+                       simdsoftmax_variant_count() > 1 && simdsoftmax_accuracy_count() > 1 &&
+                       simdsoftmax_isa_count() > 0 && simdsoftmax_has_openmp() >= 0;
     Status status = known ? simdsoftmax_isa_query(0, &isa) : SIMDSOFTMAX_OUT_OF_RANGE;
     if (!status) status = simdsoftmax_variant_from_name(simdsoftmax_variant_name(1), &variant);
+    if (!status) status = simdsoftmax_accuracy_from_name(simdsoftmax_accuracy_name(1), &accuracy);
     for (std::size_t i = 0; !status && i < simdsoftmax_isa_count(); ++i) {
       status = simdsoftmax_isa_query(i, &isa);
       if (!status && isa.active != 0) return simdsoftmax_cap_isa(isa.name);
@@ -389,8 +392,8 @@ const std::vector<PublicFunction>& public_functions() {
        true,
        row_state_call},
       {"queries",
-       {"plan_rows", "version", "status_text", "variant_count", "variant_name", "variant_from_name", "isa_count",
-        "isa_query", "cap_isa", "has_openmp", "set_verbose"},
+       {"plan_rows", "version", "status_text", "variant_count", "variant_name", "variant_from_name", "accuracy_count",
+        "accuracy_name", "accuracy_from_name", "isa_count", "isa_query", "cap_isa", "has_openmp", "set_verbose"},
        false,
        false,
        queries_call}};

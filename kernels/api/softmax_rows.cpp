@@ -130,7 +130,7 @@ simdsoftmax_status simdsoftmax_softmax_rows(const void* logits, simdsoftmax_dtyp
   task.empty_row_zeros = options.empty_row == SIMDSOFTMAX_EMPTY_ROW_ZEROS;
   task.pre_ops = nullptr;
   run_rows(are_equal(options.theta, 1.0) ? kernels->dense_rows[options.accuracy][logits_dtype][output_dtype]
-                                : kernels->rows[compute_index(logits_dtype, options.accuracy)],
+                                         : kernels->rows[compute_index(logits_dtype, options.accuracy)],
            &task, rows, plan);
   return SIMDSOFTMAX_OK;
 }
