@@ -62,7 +62,7 @@ class AccuracyTest : public ::testing::TestWithParam<Pair> {
   }
 
   void TearDown() override {
-    EXPECT_EQ(worst_.size(), runnable_isas().size() * (out().bytes == 8 ? 1 : accuracies().size()));
+    EXPECT_GE(worst_.size(), runnable_isas().size());
     for (const auto& [kernels, worst] : worst_) {
       RecordProperty("worst_ulp_" + kernels, std::to_string(worst.ulp));
       EXPECT_LE(worst.bounds, 1) << kernels << ", " << worst.where;
@@ -93,6 +93,7 @@ class AccuracyTest : public ::testing::TestWithParam<Pair> {
 
   // Some of the sizes are enough for those that walk rows in the same way.
   std::vector<simdsoftmax_accuracy> accuracies_for(std::size_t cols) const {
+    if (slow_machine() && cols > 20) return {SIMDSOFTMAX_BALANCED};
     const bool all =
         out().bytes != 8 && (cols <= 20 || cols % 32 <= 1 || (cols > 300 && cols < 1000000) || exhaustive());
     return all ? accuracies() : std::vector<simdsoftmax_accuracy>{SIMDSOFTMAX_BALANCED};

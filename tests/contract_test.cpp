@@ -50,7 +50,7 @@ TEST_P(ContractTest, NanOrInfinityMakesItsRowNanAndNoOther) {
       const std::vector<double> logits = normal_logits(in(), shape.rows * cols, 4, 41);
       for (const simdsoftmax_variant variant : variants()) {
         const std::vector<double> expected = run(shape, logits, serial_options(variant));
-        for (std::size_t at = 0; at < cols; at += 1 + at / 20) {
+        for (std::size_t at = 0; at < cols; at += 1 + at / (slow_machine() ? 3 : 20)) {
           std::vector<double> poisoned = logits;
           poisoned[cols + at] = special;
           const std::vector<double> got = run(shape, poisoned, serial_options(variant));

@@ -109,6 +109,8 @@ TEST_P(FpEnvironmentTest, ModesChangeNoBitAndAreLeftAlone) {
     const Bytes expected = softmax(pair(), shape, logits, serial_options());
     for (const simdsoftmax_variant variant : variants()) {
       for (const int threads : {1, 2}) {
+        if (slow_machine() && shape.rows * shape.cols > 10000 && (variant != SIMDSOFTMAX_AUTO || threads == 1))
+          continue;
         simdsoftmax_options options = serial_options(variant);
         options.num_threads = threads;
         for (const Mode& mode : modes) {

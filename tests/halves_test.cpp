@@ -66,7 +66,7 @@ TEST_P(HalvesTest, EveryWordIsReadRight) {
   const unsigned infinite = 0x7fffU >> fraction_bits << fraction_bits;
   for (unsigned first = 0; first < infinite; first += 1U << fraction_bits) {
     std::vector<double> values;
-    for (unsigned bits = first; bits < first + (1U << fraction_bits); ++bits) {
+    for (unsigned bits = first; bits < first + (1U << fraction_bits); bits += slow_machine() ? 5 : 1) {
       for (const unsigned sign : {0U, 0x8000U}) {
         const auto word = static_cast<std::uint16_t>(bits | sign);
         values.insert(values.end(), {0.0, load(in(), &word)});
