@@ -247,10 +247,33 @@ TEST_P(EveryFunctionTest, ModesChangeNoBitAndAreLeftAlone) {
 INSTANTIATE_TEST_SUITE_P(All, EveryFunctionTest, ::testing::ValuesIn(public_functions()), name_of_function);
 
 #if defined(_OPENMP)
+// Some runtimes give their workers the mode of the thread that begins a region (LLVM's does): what a worker had before
+// cannot be seen then.
+bool workers_keep_their_modes() {
+  State entered[2];
+  State left[2];
+  std::fenv_t outside[2];
+#pragma omp parallel num_threads(2)
+  {
+    const int thread = omp_get_thread_num();
+    std::fegetenv(&outside[thread]);
+    if (thread != 0) std::fesetround(FE_UPWARD);
+    entered[thread] = state();
+  }
+#pragma omp parallel num_threads(2)
+  {
+    const int thread = omp_get_thread_num();
+    left[thread] = state();
+    std::fesetenv(&outside[thread]);
+  }
+  return left[1] == entered[1];
+}
+
 // The threads of OpenMP belong to the process: a worker may compute in any mode between our calls, and again after.
 TEST(FpEnvironment, OfWorkersNeitherMattersNorChanges) {
   if (simdsoftmax_has_openmp() == 0) GTEST_SKIP() << "without OpenMP";
   constexpr int threads = 2;
+  const bool modes_stay = workers_keep_their_modes();
   for (const PublicFunction& function : public_functions()) {
     for (const Sizes& shape : {Sizes{1, 40001}, Sizes{130, 300}}) {
       const std::unique_ptr<Call> call = function.prepare(demanding_inputs({}, shape, 1));
@@ -283,7 +306,9 @@ TEST(FpEnvironment, OfWorkersNeitherMattersNorChanges) {
       ASSERT_EQ(status, SIMDSOFTMAX_OK) << function.name;
       ASSERT_NE(std::get<0>(entered[1]), std::get<0>(entered[0])) << "one thread alone";
       ASSERT_EQ(left[0], entered[0]) << function.name;
-      ASSERT_EQ(left[1], entered[1]) << function.name;
+      if (modes_stay) {
+        ASSERT_EQ(left[1], entered[1]) << function.name;
+      }
       ASSERT_TRUE(call->results() == expected) << function.name << ", " << text_of(shape);
     }
   }
