@@ -5,6 +5,7 @@
 #include <initializer_list>
 
 #include "api/call.hpp"
+#include "api/doubles.hpp"
 #include "api/dtypes.hpp"
 #include "api/options.hpp"
 #include "api/tensors.hpp"
@@ -30,9 +31,7 @@ simdsoftmax_status read_loss_options(const LossOptions* given, bool integer_labe
   if (options.use_ignore_index < 0 || options.use_ignore_index > (integer_labels ? 1 : 0)) {
     return SIMDSOFTMAX_BAD_OPTIONS;
   }
-  const FloatEnvironment environment;
-  const bool is_share = options.label_smoothing >= 0.0 && options.label_smoothing <= 1.0;
-  return is_share ? SIMDSOFTMAX_OK : SIMDSOFTMAX_BAD_SMOOTHING;
+  return is_share(options.label_smoothing) ? SIMDSOFTMAX_OK : SIMDSOFTMAX_BAD_SMOOTHING;
 }
 
 simdsoftmax_status check_dtypes(const simdsoftmax_tensor& logits, const simdsoftmax_tensor& labels,

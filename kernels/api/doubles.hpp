@@ -26,4 +26,9 @@ inline bool are_equal(double a, double b) {
   return bits_of(a) == bits_of(b) || (is_at_most(a, 0.0) && is_at_most(b, 0.0));
 }
 
+// In [0, 1].
+inline bool is_share(double value) {
+  return is_at_most(value, 1.0) && (bits_of(value) >> 63 == 0 || is_at_most(value, 0.0));
+}
+
 }  // namespace simdsoftmax::detail
