@@ -159,7 +159,8 @@ class Results(DriverTest):
             for isa in {name.split("/")[3] for name in names} - {"any"}:
                 variants = {name.split("/")[4] for name in names if name.startswith(f"softmax/f32/{shape}/{isa}/")}
                 self.assertLessEqual(
-                    {"auto", "three_pass", "three_pass_recompute", "online", "anchored"}, variants)
+                    {"auto", "three_pass", "three_pass_recompute", "online", "anchored", "narrow",
+                     "streaming"}, variants)
                 for variant in variants:
                     self.assertRegex(out, rf"\n[ 0-9x]+ {isa} +{variant} ")
         self.assertRegex(out, r" \* ")
@@ -339,13 +340,13 @@ class Choices(DriverTest):
     def test_regret_and_tune_run(self):
         status, out, err = run("--regret", "--quick", "--repetitions", 1, "--shape", "3x200", "--json", self.json)
         self.assertEqual((status, err), (0, ""))
-        self.assertRegex(out, r"\n3x200 +\w+ +anchored ")
-        asked = [tune.Question("a, then b", "limit", "columns", "three_pass", "anchored", {40: "3x40", 200: "3x200"}),
+        self.assertRegex(out, r"\n3x200 +\w+ +narrow ")
+        asked = [tune.Question("a, then b", "limit", "columns", "narrow", "anchored", {40: "3x40", 4000: "3x4000"}),
                  tune.Question("one, then 2", "limit", "elements", "one_thread", "shared", {64: "2x64"}, "threads", 2)]
         with unittest.mock.patch("tune.questions", return_value=asked):
             status, out, err = run("--tune", "--quick", "--repetitions", 1, "--json", self.json)
         self.assertEqual((status, err), (0, ""))
-        self.assertRegex(out, r"\n +40 .* three_pass\n +200 .* anchored\n")
+        self.assertRegex(out, r"\n +40 .* narrow\n +4000 .* anchored\n")
         self.assertRegex(out, r"\n +64 .* one_thread\n")
 
 

@@ -31,12 +31,12 @@ class Question:
 
 def questions(quick, threads):
     step = 2 if quick else 1
-    columns = [16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024][::step]
+    columns = [256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192][::step]
     row_sizes = [2**k for k in range(16, 25 if quick else 26, step)]
     asked = [
-        Question("three_pass, then anchored", "anchor_length", "columns", "three_pass", "anchored",
+        Question("narrow, then anchored", "narrow_bytes / 4", "columns", "narrow", "anchored",
                  {c: f"{2**18 // c}x{c}" for c in columns}),
-        Question("anchored, then online", "the last-level cache", "columns", "anchored", "online",
+        Question("anchored, then streaming", "the last-level cache", "columns", "anchored", "streaming",
                  {c: f"{max(1, 2**20 // c)}x{c}" for c in row_sizes})]
     if threads > 1:
         asked.append(Question(f"one thread, then {threads}", "least_per_thread", "elements a thread", "one_thread",

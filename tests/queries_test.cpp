@@ -19,12 +19,14 @@ TEST(Version, IsThatOfTheHeader) {
 }
 
 TEST(Variants, NamesGoBothWays) {
-  ASSERT_EQ(variants().size(), 5U);
+  ASSERT_EQ(variants().size(), 7U);
   EXPECT_STREQ(simdsoftmax_variant_name(SIMDSOFTMAX_AUTO), "auto");
   EXPECT_STREQ(simdsoftmax_variant_name(SIMDSOFTMAX_THREE_PASS), "three_pass");
   EXPECT_STREQ(simdsoftmax_variant_name(SIMDSOFTMAX_THREE_PASS_RECOMPUTE), "three_pass_recompute");
   EXPECT_STREQ(simdsoftmax_variant_name(SIMDSOFTMAX_ONLINE), "online");
   EXPECT_STREQ(simdsoftmax_variant_name(SIMDSOFTMAX_ANCHORED), "anchored");
+  EXPECT_STREQ(simdsoftmax_variant_name(SIMDSOFTMAX_NARROW), "narrow");
+  EXPECT_STREQ(simdsoftmax_variant_name(SIMDSOFTMAX_STREAMING), "streaming");
   for (const simdsoftmax_variant variant : variants()) {
     simdsoftmax_variant found = -1;
     EXPECT_EQ(simdsoftmax_variant_from_name(simdsoftmax_variant_name(variant), &found), SIMDSOFTMAX_OK);

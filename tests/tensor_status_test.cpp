@@ -407,7 +407,8 @@ TEST_P(TensorMisuse, Options) {
   refuse(SIMDSOFTMAX_BAD_OPTIONS, [](Call& call) { --call.options.struct_size; });
   refuse(SIMDSOFTMAX_BAD_ACCURACY, [](Call& call) { call.options.accuracy = 3; });
   refuse(SIMDSOFTMAX_BAD_ACCURACY, [](Call& call) { call.options.accuracy = -1; });
-  refuse(SIMDSOFTMAX_BAD_VARIANT, [](Call& call) { call.options.variant = 5; });
+  refuse(SIMDSOFTMAX_BAD_VARIANT,
+         [](Call& call) { call.options.variant = static_cast<simdsoftmax_variant>(simdsoftmax_variant_count()); });
   refuse(SIMDSOFTMAX_BAD_VARIANT, [](Call& call) { call.options.variant = -1; });
   refuse(SIMDSOFTMAX_BAD_EMPTY_ROW, [](Call& call) { call.options.empty_row = 2; });
   refuse(SIMDSOFTMAX_BAD_NUM_THREADS, [](Call& call) { call.options.num_threads = -1; });

@@ -56,6 +56,8 @@ enum class Variant : simdsoftmax_variant {
   three_pass_recompute = SIMDSOFTMAX_THREE_PASS_RECOMPUTE,
   online = SIMDSOFTMAX_ONLINE,
   anchored = SIMDSOFTMAX_ANCHORED,
+  narrow = SIMDSOFTMAX_NARROW,
+  streaming = SIMDSOFTMAX_STREAMING,
 };
 
 enum class Accuracy : simdsoftmax_accuracy {

@@ -98,7 +98,9 @@ enum {
   SIMDSOFTMAX_THREE_PASS = 1, /* max; exp, sum and store; scale what was stored */
   SIMDSOFTMAX_THREE_PASS_RECOMPUTE = 2, /* max; exp and sum; exp again, scale and store */
   SIMDSOFTMAX_ONLINE = 3,               /* running max and rescaled sum in one pass; exp, scale and store */
-  SIMDSOFTMAX_ANCHORED = 4              /* exponent anchor of the first elements; exp, sum and store; scale */
+  SIMDSOFTMAX_ANCHORED = 4,             /* exponent anchor of the first elements; exp, sum and store; scale */
+  SIMDSOFTMAX_NARROW = 5,               /* short rows, several at a time; others alone, by one of the above */
+  SIMDSOFTMAX_STREAMING = 6 /* exponentials on the stack, results past the caches; long rows as ONLINE does */
 };
 
 /* How exact results are, and what that costs. Each has the same bits by every variant and number of threads, and on all

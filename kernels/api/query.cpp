@@ -14,8 +14,8 @@ using namespace simdsoftmax::detail;
 
 namespace {
 
-constexpr const char* variant_names[variant_count] = {"auto", "three_pass", "three_pass_recompute", "online",
-                                                      "anchored"};
+constexpr const char* variant_names[variant_count] = {
+    "auto", "three_pass", "three_pass_recompute", "online", "anchored", "narrow", "streaming"};
 
 constexpr const char* accuracy_names[accuracy_count] = {"balanced", "exact", "fast"};
 

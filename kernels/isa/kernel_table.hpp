@@ -12,11 +12,19 @@ namespace simdsoftmax::detail {
 
 enum class Dtype : std::int32_t { f32 = 0, f64 = 1, f16 = 2, bf16 = 3, i32 = 4, i64 = 5, boolean = 6 };
 enum class Function : std::int32_t { softmax, log_softmax, logsumexp };
-enum class Variant : std::int32_t { automatic = 0, three_pass, three_pass_recompute, online, anchored };
+enum class Variant : std::int32_t {
+  automatic = 0,
+  three_pass,
+  three_pass_recompute,
+  online,
+  anchored,
+  narrow,
+  streaming
+};
 enum class Accuracy : std::int32_t { balanced = 0, exact, fast };
 
 constexpr int dtype_count = 4;  // those of logits
-constexpr int variant_count = 5;
+constexpr int variant_count = 7;
 constexpr int accuracy_count = 3;
 
 // A row is cut into parts, and a part into segments, at places that depend on its length alone. A pass sums one segment
@@ -24,6 +32,9 @@ constexpr int accuracy_count = 3;
 // number of threads nor who does which part changes a bit. 8192 f32 are the size of a small L1 cache.
 constexpr std::size_t segment_length = 8192;
 constexpr std::size_t max_parts = 256;
+
+// Rows of at most so many bytes in the compute type can go several at a time, with their exponentials on the stack.
+constexpr std::size_t narrow_row_bytes = 32768;
 
 // The anchored variant takes its anchor from so many first logits of a row.
 constexpr std::size_t anchor_length = 128;

@@ -6,6 +6,7 @@
 #include "operators/log_softmax.hpp"
 #include "staging/plain_row.hpp"
 #include "staging/staged_source.hpp"
+#include "variants/narrow.hpp"
 
 namespace simdsoftmax::SIMDSOFTMAX_ISA {
 namespace {
@@ -134,16 +135,19 @@ SIMDSOFTMAX_NOINLINE void finish_alone(const RowsTask& task, const RowCursor& cu
 template <class T>
 constexpr std::size_t scratch_length = sizeof(T) == 4 ? 4096 : 32768;
 
-// Softmax of dense rows as they are.
-template <class In, class Out, Accuracy accuracy = Accuracy::balanced>
-void walk_dense_rows(const void* given, std::size_t first, std::size_t last, const Team& team) {
+template <class T>
+struct Scratch {
+  T* exponentials;
+  std::size_t length;
+};
+
+// Softmax of dense rows as they are, one by one.
+template <class In, class Out, Accuracy accuracy>
+SIMDSOFTMAX_NOINLINE void walk_single_rows(const RowsTask& task, RowCursor& cursor, std::size_t rows, RowTeam& row_team,
+                                           const Scratch<Compute<In>>& scratch) {
   using T = Compute<In>;
-  const RowsTask& task = *static_cast<const RowsTask*>(given);
   constexpr bool stash_in_output = sizeof(Out) == sizeof(T);
-  RowTeam row_team(team, task.cols, task.part_length);
-  RowCursor cursor(task.grid, first);
-  alignas(64) T scratch[stash_in_output ? 1 : scratch_length<T>];
-  for (std::size_t r = first; r < last; ++r, cursor.next()) {
+  for (; rows > 0; --rows, cursor.next()) {
     const auto* const x = reinterpret_cast<const In*>(cursor.at(task.logits));
     auto* const y = reinterpret_cast<Out*>(cursor.at(task.output));
     T* stash = nullptr;
@@ -152,8 +156,8 @@ void walk_dense_rows(const void* given, std::size_t first, std::size_t last, con
     if constexpr (stash_in_output) {
       stash = reinterpret_cast<T*>(y);
       logits_survive = !task.in_place;
-    } else if (row_team.last_column() - row_team.first_column() <= scratch_length<T>) {
-      stash = scratch;
+    } else if (row_team.last_column() - row_team.first_column() <= scratch.length) {
+      stash = scratch.exponentials;
       stash_first = row_team.first_column();
     }
     const auto* const results = reinterpret_cast<const char*>(y + stash_first);
@@ -171,10 +175,61 @@ void walk_dense_rows(const void* given, std::size_t first, std::size_t last, con
       finish_alone<T>(task, cursor, row_team);
     } else if (is_nan(state.sum)) {
       row.fill(Limits<T>::nan);
+    } else if (row.stash == nullptr && task.variant == Variant::streaming) {
+      row.stream(state);
     } else {
       row.normalize(state);
     }
   }
+}
+
+template <class In, class Out, Accuracy accuracy>
+SIMDSOFTMAX_NOINLINE void walk_single_rows(const RowsTask& task, RowCursor& cursor, std::size_t rows,
+                                           RowTeam& row_team) {
+  using T = Compute<In>;
+  constexpr std::size_t length = sizeof(Out) == sizeof(T) ? 1 : scratch_length<T>;
+  alignas(64) T exponentials[length];
+  walk_single_rows<In, Out, accuracy>(task, cursor, rows, row_team, {exponentials, length});
+}
+
+// Softmax of dense rows as they are, several at a time.
+template <class In, class Out, Accuracy accuracy, bool streams>
+SIMDSOFTMAX_NOINLINE void walk_narrow_rows(const RowsTask& task, RowCursor& cursor, std::size_t rows,
+                                           RowTeam& row_team) {
+  Narrow<In, Out, accuracy, streams> narrow(task.cols);
+  const int inner = task.grid.rank - 1;
+  while (rows > 0) {
+    std::size_t n = cursor.left();
+    if (n > rows) n = rows;
+    if (n > narrow.rows_at_once()) n = narrow.rows_at_once();
+    const EvenRows<const In> x = {reinterpret_cast<const In*>(cursor.at(task.logits)), task.logits.row_strides[inner]};
+    const EvenRows<Out> y = {reinterpret_cast<Out*>(cursor.at(task.output)), task.output.row_strides[inner]};
+    if (narrow.walk(x, y, n)) {
+      cursor.advance(n);
+    } else {
+      walk_single_rows<In, Out, accuracy>(task, cursor, n, row_team, {narrow.exponentials(), task.cols});
+    }
+    rows -= n;
+  }
+}
+
+template <class In, class Out, Accuracy accuracy = Accuracy::balanced>
+void walk_dense_rows(const void* given, std::size_t first, std::size_t last, const Team& team) {
+  const RowsTask& task = *static_cast<const RowsTask*>(given);
+  RowTeam row_team(team, task.cols, task.part_length);
+  RowCursor cursor(task.grid, first);
+  const bool together =
+      row_team.alone() && task.grid.rank > 0 && task.cols > 1 && task.cols <= longest_narrow<Compute<In>>;
+  // Exact rows take longer than memory.
+  constexpr bool can_stream = sizeof(Compute<In>) == sizeof(float) || sizeof(In) == sizeof(double);
+  if (together && can_stream && task.variant == Variant::streaming) {
+    walk_narrow_rows<In, Out, accuracy, can_stream>(task, cursor, last - first, row_team);
+  } else if (together && (task.variant == Variant::narrow || task.variant == Variant::streaming)) {
+    walk_narrow_rows<In, Out, accuracy, false>(task, cursor, last - first, row_team);
+  } else {
+    walk_single_rows<In, Out, accuracy>(task, cursor, last - first, row_team);
+  }
+  if (task.variant == Variant::streaming) stream_fence();
 }
 
 }  // namespace

@@ -16,10 +16,17 @@ bool walk(RowLogits<Source, accuracy>& row, Variant variant, RowState& state) {
   switch (variant) {
     case Variant::three_pass_recompute:
       return ThreePassRecompute::walk(row, state);
+    case Variant::streaming:  // alone, as a row of more than the caches hold
+      if (row.x.last() - row.x.first() <= detail::segment_length) return Anchored::walk(row, state);
+      row.stash = nullptr;
+      return Anchored::walk(row, state) || Online::walk(row, state);
     case Variant::online:
       return Online::walk(row, state);
     case Variant::anchored:
       return Anchored::walk(row, state);
+    case Variant::narrow:  // alone, as a row that does not go with others
+      if (row.x.last() - row.x.first() > detail::anchor_length) return Anchored::walk(row, state);
+      break;
     case Variant::three_pass:
     case Variant::automatic:
       break;

@@ -77,9 +77,14 @@ class LaneSum {
     return sum;
   }
 
+  // For totals of several rows at once: the lanes, and what they or their rests have become when one vector holds them.
+  static constexpr std::size_t count = virtual_width<T> / width<double>;
+  SIMDSOFTMAX_INLINE F64 lanes(std::size_t i) const { return sums_[i]; }
+  SIMDSOFTMAX_INLINE F64 halved_to_vector() const { return halved_to_vector(sums_); }
+  SIMDSOFTMAX_INLINE F64 halved_rest() const { return halved_to_vector(low_); }
+
  private:
   static constexpr std::size_t steps = virtual_width<T> / width<T>;
-  static constexpr std::size_t count = virtual_width<T> / width<double>;
   static constexpr bool compensated = sizeof(T) == sizeof(double);
 
   SIMDSOFTMAX_INLINE void widen_add(std::size_t step, F32 v) {
@@ -94,13 +99,14 @@ class LaneSum {
     sums_[step] = sum;
   }
 
-  SIMDSOFTMAX_INLINE static double halved(const F64 (&lanes)[count]) {
+  SIMDSOFTMAX_INLINE static double halved(const F64 (&lanes)[count]) { return lane_sum(halved_to_vector(lanes)); }
+  SIMDSOFTMAX_INLINE static F64 halved_to_vector(const F64 (&lanes)[count]) {
     F64 s[count];
     for (std::size_t i = 0; i < count; ++i) s[i] = lanes[i];
     for (std::size_t half = count / 2; half > 0; half /= 2) {
       for (std::size_t i = 0; i < half; ++i) s[i] = s[i] + s[i + half];
     }
-    return lane_sum(s[0]);
+    return s[0];
   }
 
   F64 sums_[count];

@@ -9,6 +9,16 @@ namespace {
 // nanosecond: below this many elements a thread the region costs more than it saves.
 constexpr std::size_t least_per_thread = 16384;
 
+// Rows up to this size in the compute type gain from being taken several at a time.
+constexpr std::size_t narrow_bytes = 8192;
+
+// Shorter rows would leave many lines that no single row fills, and those are not streamed.
+constexpr std::size_t least_streamed = 256;
+
+std::size_t compute_size(const Shape& shape) {
+  return shape.logits == Dtype::f64 || shape.accuracy == Accuracy::exact ? sizeof(double) : sizeof(float);
+}
+
 bool exceeds(std::size_t rows, std::size_t cols, std::size_t limit) { return rows > limit / cols; }
 
 std::size_t times_at_most(std::size_t rows, std::size_t cols, std::size_t limit) {
@@ -57,12 +67,24 @@ struct Choice {
   const char* reason;
 };
 
+// Written past the caches: results of batches that no cache holds, where rows find room on the stack or not even in the
+// last level. Exact rows take longer than memory.
+bool should_stream(const Shape& shape, const CacheSizes& caches) {
+  const std::size_t element = dtype_size(shape.logits) + dtype_size(shape.output);
+  return !shape.in_place && shape.accuracy != Accuracy::exact && shape.cols >= least_streamed &&
+         exceeds(shape.rows, shape.cols, caches.last_level / element) &&
+         (shape.cols <= narrow_row_bytes / compute_size(shape) || exceeds(shape.cols, element, caches.last_level));
+}
+
 Choice choose(const Shape& shape, const CacheSizes& caches) {
+  if (should_stream(shape, caches)) {
+    return {Variant::streaming, "more than the last-level cache holds: results are written past the caches"};
+  }
+  if (shape.cols <= narrow_bytes / compute_size(shape)) {
+    return {Variant::narrow, "short rows: several at a time share what a row needs beside its exponentials"};
+  }
   // Whether exponentials go to the output; exact ones only f64 can hold.
-  const bool can_stash =
-      dtype_size(shape.output) >= (shape.accuracy == Accuracy::exact ? sizeof(double) : sizeof(float));
-  if (shape.cols <= anchor_length)
-    return {Variant::three_pass, "the row is no longer than what the anchored variant takes its anchor from"};
+  const bool can_stash = dtype_size(shape.output) >= compute_size(shape);
   if (shape.in_place && can_stash) {
     return {Variant::three_pass, "in place: the logits are overwritten, so the row cannot be walked twice"};
   }

@@ -83,6 +83,19 @@ SIMDSOFTMAX_INLINE double lane_sum(F64 v) {
   return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)));
 }
 
+// Of each pair of lanes `distance` apart, the lower ones of both go to a and the upper ones to b.
+template <std::size_t distance>
+SIMDSOFTMAX_INLINE void exchange(F64& a, F64& b) {
+  const __m256d x = a, y = b;
+  if constexpr (distance == 2) {
+    a = _mm256_permute2f128_pd(x, y, 0x20);
+    b = _mm256_permute2f128_pd(x, y, 0x31);
+  } else {
+    a = _mm256_unpacklo_pd(x, y);
+    b = _mm256_unpackhi_pd(x, y);
+  }
+}
+
 // For exp: a table of eight floats as bits, and the entry that the low three bits of each lane of `index` name.
 struct Table8 {
   __m256i bits;
@@ -175,6 +188,16 @@ template <Dtype D>
 SIMDSOFTMAX_INLINE void store_low_half(Half<D>* p, F32 v) {
   _mm_storel_epi64(reinterpret_cast<__m128i*>(p), narrow(v, Half<D>{}));
 }
+
+// Past the caches, to an address aligned to the vector as it is stored; others see it after stream_fence().
+SIMDSOFTMAX_INLINE void stream(float* p, F32 v) { _mm256_stream_ps(p, v); }
+SIMDSOFTMAX_INLINE void stream(double* p, F64 v) { _mm256_stream_pd(p, v); }
+template <Dtype D>
+SIMDSOFTMAX_INLINE void stream(Half<D>* p, F32 v) {
+  void* const aligned = p;
+  _mm_stream_si128(static_cast<__m128i*>(aligned), narrow(v, Half<D>{}));
+}
+SIMDSOFTMAX_INLINE void stream_fence() { _mm_sfence(); }
 
 SIMDSOFTMAX_INLINE F32 load(const Flag* p) {
   return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));

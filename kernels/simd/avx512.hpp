@@ -78,6 +78,22 @@ SIMDSOFTMAX_INLINE double lane_sum(F64 v) {
   return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)));
 }
 
+// Of each pair of lanes `distance` apart, the lower ones of both go to a and the upper ones to b.
+template <std::size_t distance>
+SIMDSOFTMAX_INLINE void exchange(F64& a, F64& b) {
+  const __m512d x = a, y = b;
+  if constexpr (distance == 4) {
+    a = _mm512_shuffle_f64x2(x, y, 0x44);
+    b = _mm512_shuffle_f64x2(x, y, 0xEE);
+  } else if constexpr (distance == 2) {
+    a = _mm512_permutex2var_pd(x, _mm512_setr_epi64(0, 1, 8, 9, 4, 5, 12, 13), y);
+    b = _mm512_permutex2var_pd(x, _mm512_setr_epi64(2, 3, 10, 11, 6, 7, 14, 15), y);
+  } else {
+    a = _mm512_unpacklo_pd(x, y);
+    b = _mm512_unpackhi_pd(x, y);
+  }
+}
+
 // For exp: a table of eight floats as bits, and the entry that the low three bits of each lane of `index` name.
 struct Table8 {
   __m512i bits;
@@ -156,6 +172,16 @@ template <Dtype D>
 SIMDSOFTMAX_INLINE void store_low_half(Half<D>* p, F32 v) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_castsi256_si128(narrow(v, Half<D>{})));
 }
+
+// Past the caches, to an address aligned to the vector as it is stored; others see it after stream_fence().
+SIMDSOFTMAX_INLINE void stream(float* p, F32 v) { _mm512_stream_ps(p, v); }
+SIMDSOFTMAX_INLINE void stream(double* p, F64 v) { _mm512_stream_pd(p, v); }
+template <Dtype D>
+SIMDSOFTMAX_INLINE void stream(Half<D>* p, F32 v) {
+  void* const aligned = p;
+  _mm256_stream_si256(static_cast<__m256i*>(aligned), narrow(v, Half<D>{}));
+}
+SIMDSOFTMAX_INLINE void stream_fence() { _mm_sfence(); }
 
 SIMDSOFTMAX_INLINE F32 load(const Flag* p) {
   return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));

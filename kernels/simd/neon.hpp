@@ -80,6 +80,15 @@ SIMDSOFTMAX_INLINE double lane_max(F64 v) { return vmaxvq_f64(v); }
 
 SIMDSOFTMAX_INLINE double lane_sum(F64 v) { return vaddvq_f64(v); }
 
+// Of each pair of lanes `distance` apart, the lower ones of both go to a and the upper ones to b.
+template <std::size_t distance>
+SIMDSOFTMAX_INLINE void exchange(F64& a, F64& b) {
+  static_assert(distance == 1);
+  const float64x2_t x = a, y = b;
+  a = vzip1q_f64(x, y);
+  b = vzip2q_f64(x, y);
+}
+
 // For exp: a table of eight floats as bits, and the entry that the low three bits of each lane of `index` name.
 struct Table8 {
   uint8x16x2_t bytes;
@@ -106,8 +115,16 @@ SIMDSOFTMAX_INLINE F32 load_first(const float* p, std::size_t n, F32 fill) { ret
 SIMDSOFTMAX_INLINE F64 load_first(const double* p, std::size_t n, F64 fill) { return load_first_by_lanes(p, n, fill); }
 SIMDSOFTMAX_INLINE void store_first(float* p, std::size_t n, F32 v) { store_first_by_lanes(p, n, v); }
 SIMDSOFTMAX_INLINE void store_first(double* p, std::size_t n, F64 v) { store_first_by_lanes(p, n, v); }
-SIMDSOFTMAX_INLINE F32 keep_first(F32 v, std::size_t n) { return keep_first_by_lanes(v, n); }
-SIMDSOFTMAX_INLINE F64 keep_first(F64 v, std::size_t n) { return keep_first_by_lanes(v, n); }
+SIMDSOFTMAX_INLINE F32 keep_first(F32 v, std::size_t n) {
+  const uint32x4_t lane = vmovl_u16(vcreate_u16(0x0003000200010000u));
+  const uint32x4_t kept = vcltq_u32(lane, vdupq_n_u32(static_cast<std::uint32_t>(n)));
+  return vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(v), kept));
+}
+SIMDSOFTMAX_INLINE F64 keep_first(F64 v, std::size_t n) {
+  const uint64x2_t lane = vmovl_u32(vcreate_u32(0x0000000100000000u));
+  const uint64x2_t kept = vcltq_u64(lane, vdupq_n_u64(n));
+  return vreinterpretq_f64_u64(vandq_u64(vreinterpretq_u64_f64(v), kept));
+}
 
 SIMDSOFTMAX_INLINE F32 widen(uint16x4_t halves, Half<Dtype::f16>) { return vcvt_f32_f16(vreinterpret_f16_u16(halves)); }
 SIMDSOFTMAX_INLINE F32 widen(uint16x4_t halves, Half<Dtype::bf16>) {
@@ -165,6 +182,15 @@ SIMDSOFTMAX_INLINE void store_low_half(Half<D>* p, F32 v) {
   const uint16x4_t halves = narrow(v, Half<D>{});
   __builtin_memcpy(p, &halves, 2 * sizeof(Half<D>));
 }
+
+// Elsewhere past the caches; here there is no such store for single registers.
+SIMDSOFTMAX_INLINE void stream(float* p, F32 v) { v.store_unaligned(p); }
+SIMDSOFTMAX_INLINE void stream(double* p, F64 v) { v.store_unaligned(p); }
+template <Dtype D>
+SIMDSOFTMAX_INLINE void stream(Half<D>* p, F32 v) {
+  store(p, v);
+}
+SIMDSOFTMAX_INLINE void stream_fence() {}
 
 SIMDSOFTMAX_INLINE F32 load(const Flag* p) {
   std::uint32_t bytes;

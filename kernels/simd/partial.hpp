@@ -35,13 +35,5 @@ SIMDSOFTMAX_INLINE void store_first_by_lanes(T* p, std::size_t n, V v) {
   buffer.give(p, n);
 }
 
-template <class V>
-SIMDSOFTMAX_INLINE V keep_first_by_lanes(V v, std::size_t n) {
-  LaneBuffer<V::size, typename V::value_type> buffer;
-  v.store_aligned(buffer.lane);
-  for (std::size_t i = n; i < V::size; ++i) buffer.lane[i] = 0;
-  return V::load_aligned(buffer.lane);
-}
-
 }  // namespace
 }  // namespace simdsoftmax::SIMDSOFTMAX_ISA

@@ -70,6 +70,15 @@ SIMDSOFTMAX_INLINE double lane_max(F64 v) { return _mm_cvtsd_f64(_mm_max_sd(v, _
 
 SIMDSOFTMAX_INLINE double lane_sum(F64 v) { return _mm_cvtsd_f64(_mm_add_sd(v, _mm_unpackhi_pd(v, v))); }
 
+// Of each pair of lanes `distance` apart, the lower ones of both go to a and the upper ones to b.
+template <std::size_t distance>
+SIMDSOFTMAX_INLINE void exchange(F64& a, F64& b) {
+  static_assert(distance == 1);
+  const __m128d x = a, y = b;
+  a = _mm_unpacklo_pd(x, y);
+  b = _mm_unpackhi_pd(x, y);
+}
+
 // a * b - product, for product = a * b rounded, without fma: in f64 for floats; for doubles by Dekker's product
 // (Numerische Mathematik 18, 1971), and 0 where its splitting overflows (beyond 2^996).
 SIMDSOFTMAX_INLINE F32 product_error(F32 a, F32 b, F32 product) {
@@ -100,8 +109,14 @@ SIMDSOFTMAX_INLINE F32 load_first(const float* p, std::size_t n, F32 fill) { ret
 SIMDSOFTMAX_INLINE F64 load_first(const double* p, std::size_t n, F64 fill) { return load_first_by_lanes(p, n, fill); }
 SIMDSOFTMAX_INLINE void store_first(float* p, std::size_t n, F32 v) { store_first_by_lanes(p, n, v); }
 SIMDSOFTMAX_INLINE void store_first(double* p, std::size_t n, F64 v) { store_first_by_lanes(p, n, v); }
-SIMDSOFTMAX_INLINE F32 keep_first(F32 v, std::size_t n) { return keep_first_by_lanes(v, n); }
-SIMDSOFTMAX_INLINE F64 keep_first(F64 v, std::size_t n) { return keep_first_by_lanes(v, n); }
+SIMDSOFTMAX_INLINE F32 keep_first(F32 v, std::size_t n) {
+  const __m128i kept = _mm_cmpgt_epi32(_mm_set1_epi32(static_cast<int>(n)), _mm_setr_epi32(0, 1, 2, 3));
+  return _mm_and_ps(v, _mm_castsi128_ps(kept));
+}
+SIMDSOFTMAX_INLINE F64 keep_first(F64 v, std::size_t n) {
+  const __m128i kept = _mm_cmpgt_epi32(_mm_set1_epi32(static_cast<int>(n)), _mm_setr_epi32(0, 0, 1, 1));
+  return _mm_and_pd(v, _mm_castsi128_pd(kept));
+}
 
 // binary16 by its fields: a subnormal is its significand times 2^-24.
 SIMDSOFTMAX_INLINE float widen(Half<Dtype::f16> half) {
@@ -189,6 +204,15 @@ template <Dtype D>
 SIMDSOFTMAX_INLINE void store_low_half(Half<D>* p, F32 v) {
   store_first(p, 2, v);
 }
+
+// Past the caches, to an address aligned to the vector as it is stored; others see it after stream_fence().
+SIMDSOFTMAX_INLINE void stream(float* p, F32 v) { _mm_stream_ps(p, v); }
+SIMDSOFTMAX_INLINE void stream(double* p, F64 v) { _mm_stream_pd(p, v); }
+template <Dtype D>
+SIMDSOFTMAX_INLINE void stream(Half<D>* p, F32 v) {
+  store(p, v);
+}
+SIMDSOFTMAX_INLINE void stream_fence() { _mm_sfence(); }
 
 SIMDSOFTMAX_INLINE F32 load(const Flag* p) {
   std::int32_t bytes;

@@ -28,6 +28,16 @@ class RowCursor {
     ++index_[0];
   }
 
+  // Rows from here to the end of the last dimension of the grid, and a step over n of them.
+  std::size_t left() const {
+    const int last = grid_.rank - 1;
+    return grid_.dims[last] - static_cast<std::size_t>(index_[last]);
+  }
+  void advance(std::size_t n) {
+    index_[grid_.rank - 1] += static_cast<std::ptrdiff_t>(n) - 1;
+    next();
+  }
+
   char* at(const Operand& operand) const { return operand.data + sum(operand.row_strides); }
   std::int64_t at(const detail::Position& position) const { return sum(position.row_strides); }
 

@@ -154,6 +154,13 @@ struct Row : RowLogits<Source, accuracy> {
   }
   Normalizer<T, accuracy> normalizer(const RowState& state) const { return {state.sum, y.smallest_normal()}; }
 
+  // The same past the caches.
+  void stream(const RowState& state) const {
+    const Exp<T, false, accuracy> exp(state.anchor);
+    const auto scale = normalizer(state);
+    write([&](const auto& tile, const auto& to, std::size_t n) { exp_stream_pass(tile, to, exp, scale, n); }, 0);
+  }
+
   SIMDSOFTMAX_NOINLINE void fill(T value) const {
     team.each_part([&](std::size_t begin, std::size_t end) { y.fill(begin, end, value); });
   }

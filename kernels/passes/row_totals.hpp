@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// The sums of several rows at once, one to a lane, from exponentials in a buffer. Each is added in the order of LaneSum
+// and has its bits.
+
+#include "passes/lane_sum.hpp"
+#include "simd/source.hpp"
+
+namespace simdsoftmax::SIMDSOFTMAX_ISA {
+namespace {
+
+// Exponentials of row r begin at e + r * cols. Up to a virtual vector behind the last of them is read.
+template <class T>
+struct StoredRows {
+  const T* e;
+  std::size_t cols;
+  std::size_t rows;
+};
+
+// The lane sums of a row of f32, added up until one vector holds them.
+//
+// A row of `vectors` virtual vectors, the last one perhaps in part; 0: within one vector of doubles.
+template <std::size_t vectors>
+class ShortLanes {
+ public:
+  ShortLanes(const float* e, std::size_t cols) : e_(e), cols_(cols) {}
+
+  SIMDSOFTMAX_INLINE F64 sum() const {
+    if constexpr (vectors == 0) return wide<0>();
+    return every<0, 1>();
+  }
+
+ private:
+  static constexpr std::size_t count = virtual_width<float> / width<double>;
+
+  // Of vectors first, first + stride, ... of the f64 lanes.
+  template <std::size_t first, std::size_t stride>
+  SIMDSOFTMAX_INLINE F64 every() const {
+    if constexpr (stride == count) {
+      return wide<first>();
+    } else {
+      return every<first, 2 * stride>() + every<first + stride, 2 * stride>();
+    }
+  }
+
+  template <std::size_t k>
+  SIMDSOFTMAX_INLINE F64 wide() const {
+    if constexpr (vectors <= 1) {
+      return keep_first(low_half_f64(load_low_half(e_ + k * width<double>)), present<width<double>>(k * width<double>));
+    } else {
+      const F32 v = tree<k / 2 * width<float>>();
+      return k % 2 == 0 ? low_half_f64(v) : high_half_f64(v);
+    }
+  }
+
+  template <std::size_t at>
+  SIMDSOFTMAX_INLINE F32 tree() const {
+    const F32 pair = load(e_ + at) + value<1, at>();
+    if constexpr (vectors == 2) return pair;
+    if constexpr (vectors == 3) return pair + value<2, at>();
+    return pair + (value<2, at>() + value<3, at>());
+  }
+
+  template <std::size_t v, std::size_t at>
+  SIMDSOFTMAX_INLINE F32 value() const {
+    if constexpr (v >= vectors) return F32(0.0f);
+    constexpr std::size_t i = v * virtual_width<float> + at;
+    if constexpr (v + 1 < vectors) return load(e_ + i);
+    return keep_first(load(e_ + i), present<width<float>>(i));
+  }
+
+  // How many of the `most` columns from i on there are.
+  template <std::size_t most>
+  SIMDSOFTMAX_INLINE std::size_t present(std::size_t i) const {
+    if (cols_ <= i) return 0;
+    return cols_ - i < most ? cols_ - i : most;
+  }
+
+  const float* e_;
+  std::size_t cols_;
+};
+
+// Lane sums of n values: full(i), a vector of them, and first(i, m), the first m of one and zeros.
+template <class T, class Full, class First>
+SIMDSOFTMAX_INLINE LaneSum<T> lanes_of(std::size_t n, const Full& full, const First& first) {
+  LaneSum<T> sum;
+  std::size_t i = 0;
+  const auto full_here = [&](std::size_t k) __attribute__((always_inline)) { return full(i + k); };
+  const auto first_here = [&](std::size_t k, std::size_t m) __attribute__((always_inline)) { return first(i + k, m); };
+  for (; i + chunk_length<T> <= n; i += chunk_length<T>) sum.add(full_here);
+  if (i < n) sum.add_first(n - i, full_here, first_here);
+  return sum;
+}
+
+// What is left to add of rows r, r + 1, ... in lanes `distance` apart; vector(r): that of one row.
+template <std::size_t distance, class RowVector>
+SIMDSOFTMAX_INLINE F64 halved(std::size_t r, const RowVector& vector) {
+  if constexpr (distance == width<double>) {
+    return vector(r);
+  } else {
+    F64 low = halved<2 * distance>(r, vector);
+    F64 high = halved<2 * distance>(r + distance, vector);
+    exchange<distance>(low, high);
+    return low + high;
+  }
+}
+
+// Rows become columns.
+template <std::size_t distance>
+SIMDSOFTMAX_INLINE void transpose(F64 (&square)[width<double>]) {
+  for (std::size_t i = 0; i < width<double>; ++i) {
+    if ((i & distance) == 0) exchange<distance>(square[i], square[i + distance]);
+  }
+  if constexpr (distance > 1) transpose<distance / 2>(square);
+}
+
+// Knuth's two-sum, lane by lane.
+SIMDSOFTMAX_INLINE void accumulate(F64& high, F64& low, F64 v) {
+  const F64 sum = high + v;
+  const F64 added = sum - high;
+  low = low + ((high - (sum - added)) + (v - added));
+  high = sum;
+}
+
+// Totals of as many rows as F64 has lanes.
+template <class T>
+struct GroupTotals;
+
+template <>
+struct GroupTotals<float> {
+  F64 high;
+  F64 low;
+
+  template <class RowVector>
+  SIMDSOFTMAX_INLINE explicit GroupTotals(const RowVector& vector) : high(halved<1>(0, vector)), low(0.0) {}
+
+  SIMDSOFTMAX_INLINE static GroupTotals of(const LaneSum<float>* lanes) {
+    return GroupTotals([lanes](std::size_t i) __attribute__((always_inline)) { return lanes[i].halved_to_vector(); });
+  }
+};
+
+// The lanes of f64 are not halved: a row's are added one after the other, compensated.
+template <>
+struct GroupTotals<double> {
+  F64 high;
+  F64 low;
+
+  SIMDSOFTMAX_INLINE static GroupTotals of(const LaneSum<double>* lanes) {
+    constexpr std::size_t rows = width<double>;
+    F64 rest[rows];
+    for (std::size_t i = 0; i < rows; ++i) rest[i] = lanes[i].halved_rest();
+    GroupTotals totals = {F64(0.0), halved<1>(
+                                        0, [&](std::size_t i) __attribute__((always_inline)) { return rest[i]; })};
+    for (std::size_t k = 0; k < LaneSum<double>::count; ++k) {
+      F64 square[rows];
+      for (std::size_t i = 0; i < rows; ++i) square[i] = lanes[i].lanes(k);
+      transpose<rows / 2>(square);
+      for (const F64& lane : square) accumulate(totals.high, totals.low, lane);
+    }
+    return totals;
+  }
+};
+
+// take(r, totals) for each width<double> rows from r on, lanes(r) being the LaneSum of a row. Those behind the last row
+// repeat it.
+template <class T, class Lanes, class Take>
+SIMDSOFTMAX_INLINE void each_group(std::size_t rows, const Lanes& lanes, const Take& take) {
+  constexpr std::size_t together = width<double>;
+  for (std::size_t r = 0; r < rows; r += together) {
+    LaneSum<T> group[together];
+    for (std::size_t i = 0; i < together; ++i) group[i] = r + i < rows ? lanes(r + i) : group[i - 1];
+    take(r, GroupTotals<T>::of(group));
+  }
+}
+
+// The same for exponentials of short rows that are stored; Lanes: ShortLanes.
+template <class Lanes, class Take>
+SIMDSOFTMAX_NOINLINE void each_group_by(const StoredRows<float> stored, const Take take) {
+  constexpr std::size_t together = width<double>;
+  const std::size_t cols = stored.cols;
+  const auto sum = [cols](const float* e) __attribute__((always_inline)) { return Lanes(e, cols).sum(); };
+  std::size_t r = 0;
+  const float* e = stored.e;
+  for (; r + together <= stored.rows; r += together, e += together * cols) {
+    take(r, GroupTotals<float>([&](std::size_t i) __attribute__((always_inline)) { return sum(e + i * cols); }));
+  }
+  if (r == stored.rows) return;
+  F64 sums[together];
+  for (std::size_t i = 0; i < together; ++i) sums[i] = r + i < stored.rows ? sum(e + i * cols) : sums[i - 1];
+  take(r, GroupTotals<float>([&](std::size_t i) __attribute__((always_inline)) { return sums[i]; }));
+}
+
+template <class Take>
+SIMDSOFTMAX_INLINE void each_group(const StoredRows<float>& stored, const Take& take) {
+  if (stored.cols <= width<double>) return each_group_by<ShortLanes<0>>(stored, take);
+  switch ((stored.cols + virtual_width<float> - 1) / virtual_width<float>) {
+    case 1:
+      return each_group_by<ShortLanes<1>>(stored, take);
+    case 2:
+      return each_group_by<ShortLanes<2>>(stored, take);
+    case 3:
+      return each_group_by<ShortLanes<3>>(stored, take);
+    default:
+      return each_group_by<ShortLanes<4>>(stored, take);
+  }
+}
+template <class Take>
+SIMDSOFTMAX_INLINE void each_group(const StoredRows<double>& stored, const Take& take) {
+  const auto lanes = [&](std::size_t r) __attribute__((always_inline)) {
+    const double* const e = stored.e + r * stored.cols;
+    return lanes_of<double>(
+        stored.cols, [&](std::size_t i) __attribute__((always_inline)) { return load(e + i); },
+        [&](std::size_t i, std::size_t m) __attribute__((always_inline)) { return keep_first(load(e + i), m); });
+  };
+  each_group<double>(stored.rows, lanes, take);
+}
+
+}  // namespace
+}  // namespace simdsoftmax::SIMDSOFTMAX_ISA

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+// Rows that are taken several at a time have the bits that each has alone, whatever the others are.
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "harness.hpp"
+#include "inputs.hpp"
+
+namespace softmax_test {
+namespace {
+
+constexpr double infinity = std::numeric_limits<double>::infinity();
+
+// What can be amiss with the row in the middle of a batch of ordinary ones.
+struct Odd {
+  const char* name;
+  double (*logit)(double ordinary, std::size_t column);
+};
+const Odd odds[] = {
+    {"nothing", [](double x, std::size_t) { return x; }},
+    {"a NaN", [](double x, std::size_t c) { return c == 1 ? std::nan("") : x; }},
+    {"only NaN", [](double, std::size_t) { return std::nan(""); }},
+    {"an infinity", [](double x, std::size_t c) { return c == 1 ? infinity : x; }},
+    {"a masked column", [](double x, std::size_t c) { return c == 1 ? -infinity : x; }},
+    {"all columns masked", [](double, std::size_t) { return -infinity; }},
+    {"higher than the others, but not out of their reach", [](double x, std::size_t) { return x + 30; }},
+    {"far above the others", [](double x, std::size_t) { return x + 1000; }},
+    {"far below the others", [](double x, std::size_t) { return x - 1000; }},
+    {"huge", [](double x, std::size_t) { return x * 2000; }},
+    {"a column far below its others", [](double x, std::size_t c) { return c == 1 ? -95 : x; }},
+};
+
+class NarrowTest : public ConfigTest {
+ protected:
+  std::vector<double> batch(const Shape& shape, const Odd& odd) const {
+    std::vector<double> values = normal_logits(in(), shape.rows * shape.cols, 4, static_cast<unsigned>(shape.cols));
+    const std::size_t middle = shape.rows / 2 * shape.cols;
+    for (std::size_t c = 0; c < shape.cols; ++c) {
+      const double value = odd.logit(values[middle + c], c);
+      values[middle + c] = std::isfinite(value) ? round_to(in(), value) : value;
+    }
+    return values;
+  }
+
+  Bytes one_by_one(const Shape& shape, const std::vector<double>& values) const {
+    Bytes all;
+    for (std::size_t row = 0; row < shape.rows; ++row) {
+      const auto first = values.begin() + static_cast<std::ptrdiff_t>(row * shape.cols);
+      const Bytes logits = encode(pair().in, {first, first + static_cast<std::ptrdiff_t>(shape.cols)});
+      const Bytes alone = softmax(pair(), {1, shape.cols}, logits, serial_options(SIMDSOFTMAX_THREE_PASS));
+      all.insert(all.end(), alone.begin(), alone.end());
+    }
+    return all;
+  }
+};
+
+std::vector<std::size_t> columns() {
+  if (slow_machine()) return {2, 8, 17, 64, 129};
+  return {2, 3, 4, 5, 8, 9, 16, 17, 31, 33, 48, 49, 64, 65, 100, 129, 256, 600, 2500};
+}
+
+TEST_P(NarrowTest, RowsHaveTheBitsTheyHaveAlone) {
+  for (const std::size_t cols : columns()) {
+    for (const std::size_t rows : {1U, 2U, 7U, 8U, 21U, 300U}) {
+      if (rows == 300 && cols > 20) continue;  // more than go together
+      for (const Odd& odd : odds) {
+        if (&odd != odds && rows != 2 && (rows != 21 || cols > 300)) continue;
+        const Shape shape{rows, cols};
+        const std::vector<double> values = batch(shape, odd);
+        const Bytes expected = one_by_one(shape, values);
+        Bytes logits = encode(pair().in, values);
+        const simdsoftmax_options options = serial_options(SIMDSOFTMAX_NARROW);
+        ASSERT_EQ(softmax(pair(), shape, logits, serial_options(SIMDSOFTMAX_STREAMING)), expected)
+            << "streaming, " << rows << " rows of " << cols << ", the middle one with " << odd.name;
+        ASSERT_EQ(softmax(pair(), shape, logits, options), expected)
+            << rows << " rows of " << cols << ", the middle one with " << odd.name;
+        if (pair().in != pair().out) continue;
+        const auto stride = static_cast<std::ptrdiff_t>(cols);
+        ASSERT_EQ(simdsoftmax_softmax_rows(logits.data(), pair().in, stride, logits.data(), pair().in, stride, rows,
+                                           cols, &options),
+                  SIMDSOFTMAX_OK);
+        ASSERT_EQ(logits, expected) << "in place, " << rows << " rows of " << cols << ", the middle one with "
+                                    << odd.name;
+      }
+    }
+  }
+}
+
+// A grid of rows in three dimensions, of which the inner ones do not continue one another.
+TEST_P(NarrowTest, RowsOfATensor) {
+  const std::size_t shape[] = {3, 5, 10};
+  const std::ptrdiff_t strides[] = {200, 12, 1};
+  const std::vector<double> values = normal_logits(in(), 3 * 5 * 10, 4, 7);
+  std::vector<double> apart(3 * 200, std::nan(""));
+  for (std::size_t i = 0; i < values.size(); ++i) apart[i / 50 * 200 + i / 10 % 5 * 12 + i % 10] = values[i];
+  Bytes logits = encode(pair().in, apart);
+  Bytes output(values.size() * out().bytes, poison);
+  const simdsoftmax_tensor from = {logits.data(), pair().in, 3, shape, strides};
+  const simdsoftmax_tensor to = {output.data(), pair().out, 3, shape, nullptr};
+  const simdsoftmax_options options = serial_options(SIMDSOFTMAX_NARROW);
+  ASSERT_EQ(simdsoftmax_softmax(&from, &to, 2, &options), SIMDSOFTMAX_OK);
+  EXPECT_EQ(output, one_by_one({15, 10}, values));
+}
+
+INSTANTIATE_TEST_SUITE_P(All, NarrowTest, ::testing::ValuesIn(configs()), name_of_config);
+
+}  // namespace
+}  // namespace softmax_test
