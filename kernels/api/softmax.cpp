@@ -36,6 +36,25 @@ struct Call {
   int thread_limit;
 };
 
+// That for dense rows as they are, or the one for all others.
+Kernel kernel_of(const Call& call, const RowsTask& task) {
+  const int in = static_cast<int>(task.logits.dtype);
+  const int out = static_cast<int>(task.output.dtype);
+  const bool is_plain =
+      task.pre_ops == nullptr && are_equal(task.theta, 1.0) && is_dense(task.logits.axis_stride, task.logits.dtype);
+  const bool is_written_dense =
+      task.function == Function::logsumexp || is_dense(task.output.axis_stride, task.output.dtype);
+  Kernel kernel = nullptr;
+  if (is_plain && is_written_dense) {
+    if (task.function == Function::softmax) {
+      kernel = call.kernels->dense_rows[static_cast<int>(call.shape.accuracy)][in][out];
+    } else if (call.shape.accuracy != Accuracy::exact) {
+      kernel = call.kernels->dense_logs[in][out];
+    }
+  }
+  return kernel != nullptr ? kernel : call.kernels->rows[call.compute];
+}
+
 void run_columns(const Call& call, const RowsTask& rows) {
   ColumnsTask task;
   task.grid = rows.grid;
@@ -99,10 +118,8 @@ simdsoftmax_status softmax_of_tensors(Function function, const simdsoftmax_tenso
                 task.output.dtype, task.in_place, static_cast<Accuracy>(options.accuracy)};
   call.compute = compute_index(logits->dtype, options.accuracy);
   call.thread_limit = thread_limit(options);
-  const bool plain = function == Function::softmax && task.pre_ops == nullptr && are_equal(task.theta, 1.0) &&
-                     is_dense(task.logits.axis_stride, task.logits.dtype) &&
-                     is_dense(task.output.axis_stride, task.output.dtype);
-  if (!plain && lies_across(task)) {
+  const Kernel kernel = kernel_of(call, task);
+  if (kernel == call.kernels->rows[call.compute] && lies_across(task)) {
     run_columns(call, task);
     return SIMDSOFTMAX_OK;
   }
@@ -111,9 +128,7 @@ simdsoftmax_status softmax_of_tensors(Function function, const simdsoftmax_tenso
                   : plan_shared_rows(call.shape.rows, task.cols, call.thread_limit);
   task.variant = function == Function::softmax ? plan.variant : Variant::three_pass;
   report_call(function_names[static_cast<int>(function)], call.kernels->isa, call.shape, plan);
-  run_rows(plain ? call.kernels->dense_rows[options.accuracy][logits->dtype][output->dtype]
-                 : call.kernels->rows[call.compute],
-           &task, call.shape.rows, plan);
+  run_rows(kernel, &task, call.shape.rows, plan);
   return SIMDSOFTMAX_OK;
 }
 

@@ -220,6 +220,8 @@ struct KernelTable {
   // RowsTask: softmax of dense rows, theta 1, no pre-operations. [accuracy][logits][output]; null where the pair is not
   // offered.
   Kernel dense_rows[accuracy_count][dtype_count][dtype_count];
+  // The same for log_softmax and logsumexp, unless they are to be exact. [logits][output].
+  Kernel dense_logs[dtype_count][dtype_count];
   // By compute type.
   Kernel rows[compute_count];      // RowsTask, whatever it asks for
   Kernel columns[compute_count];   // ColumnsTask

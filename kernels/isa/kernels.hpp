@@ -5,6 +5,7 @@
 
 #include "operators/columns.hpp"
 #include "operators/cross_entropy.hpp"
+#include "operators/dense_logs.hpp"
 #include "operators/gradients.hpp"
 #include "operators/rows.hpp"
 #include "operators/slices.hpp"
@@ -34,6 +35,7 @@ constexpr void add_pair(KernelTable& table, Dtype in, Dtype out) {
     table.dense_rows[static_cast<int>(accuracy)][static_cast<int>(in)][static_cast<int>(out)] = kernel;
   };
   constexpr bool is_f64 = sizeof(In) == sizeof(double);
+  table.dense_logs[static_cast<int>(in)][static_cast<int>(out)] = walk_dense_logs<In, Out>;
   add(Accuracy::balanced, walk_dense_rows<In, Out>);
   if constexpr (is_f64) {
     add(Accuracy::exact, walk_dense_rows<In, Out>);

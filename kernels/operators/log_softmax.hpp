@@ -3,13 +3,10 @@
 
 #include "operators/softmax.hpp"
 #include "passes/log_normalize.hpp"
+#include "passes/row_logs.hpp"
 
 namespace simdsoftmax::SIMDSOFTMAX_ISA {
 namespace {
-
-// Below this ratio of the sum to its largest term there is one largest logit, and the sum of the others is what counts.
-// (A little less than 2, so that two equal logits, with the error of their exponentials, are never taken for one.)
-constexpr double one_dominates = 1.9;
 
 // What the largest logit of a row has beside its hi.
 template <class Source>
@@ -24,21 +21,10 @@ double low_of_max(const RowLogits<Source>& row, typename Source::T max) {
   });
 }
 
-// The state of a row and its log scale, relative to the state's shift; the row's source is shifted with it. max is -inf
-// for a row without mass, NaN for one with NaN or +inf.
+// The log scale of a row with mass, from its state and its maximum, both relative to the state's shift.
 template <class Source>
-SIMDSOFTMAX_NOINLINE LogScale log_scale(RowLogits<Source>& row, RowState& state) {
+LogScale log_scale_of(RowLogits<Source>& row, const RowState& state, double max) {
   using T = typename Source::T;
-  double max = row.max();
-  const bool ordinary = is_ordinary<T>(max);
-  const std::int64_t anchor = ordinary ? anchor_of(max) : 0;
-  state = ordinary ? row.sum(NoSink<T>{}, Exp<T>(anchor), anchor) : any_state(row);
-  if (is_nan(state.sum)) return {Limits<double>::nan, 0, 0};
-  if (is_nothing(state) || max == -Limits<double>::infinity) return {-Limits<double>::infinity, 0, 0};
-  if (state.shift != 0) {
-    row.x = row.x.shifted(static_cast<T>(state.shift));
-    max = row.max();
-  }
   // A sink so far above everything that its exponential is infinite is all of the sum.
   if (!is_finite(state.sum.high)) return {max, 0, row.x.sink() - state.shift - max};
 
@@ -56,6 +42,24 @@ SIMDSOFTMAX_NOINLINE LogScale log_scale(RowLogits<Source>& row, RowState& state)
     return {max, max_low, log(SplitSum{sum, ratio - (sum - 1)})};
   }
   return {max, 0, log(scaled(state.sum, 1 / largest))};
+}
+
+// The state of a row and its log scale, relative to the state's shift; the row's source is shifted with it. max is -inf
+// for a row without mass, NaN for one with NaN or +inf.
+template <class Source>
+SIMDSOFTMAX_NOINLINE LogScale log_scale(RowLogits<Source>& row, RowState& state) {
+  using T = typename Source::T;
+  double max = row.max();
+  const bool ordinary = is_ordinary<T>(max);
+  const std::int64_t anchor = ordinary ? anchor_of(max) : 0;
+  state = ordinary ? row.sum(NoSink<T>{}, Exp<T>(anchor), anchor) : any_state(row);
+  if (is_nan(state.sum)) return {Limits<double>::nan, 0, 0};
+  if (is_nothing(state) || max == -Limits<double>::infinity) return {-Limits<double>::infinity, 0, 0};
+  if (state.shift != 0) {
+    row.x = row.x.shifted(static_cast<T>(state.shift));
+    max = row.max();
+  }
+  return log_scale_of(row, state, max);
 }
 
 // Log-probabilities of a row with this state and scale.

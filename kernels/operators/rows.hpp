@@ -199,9 +199,7 @@ SIMDSOFTMAX_NOINLINE void walk_narrow_rows(const RowsTask& task, RowCursor& curs
   Narrow<In, Out, accuracy, streams> narrow(task.cols);
   const int inner = task.grid.rank - 1;
   while (rows > 0) {
-    std::size_t n = cursor.left();
-    if (n > rows) n = rows;
-    if (n > narrow.rows_at_once()) n = narrow.rows_at_once();
+    const std::size_t n = cursor.left_of(rows, narrow.rows_at_once());
     const EvenRows<const In> x = {reinterpret_cast<const In*>(cursor.at(task.logits)), task.logits.row_strides[inner]};
     const EvenRows<Out> y = {reinterpret_cast<Out*>(cursor.at(task.output)), task.output.row_strides[inner]};
     if (narrow.walk(x, y, n)) {

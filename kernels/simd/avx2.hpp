@@ -66,6 +66,10 @@ template <int shift>
 SIMDSOFTMAX_INLINE F32 shift_left(F32 v) {
   return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(v), shift));
 }
+template <int shift>
+SIMDSOFTMAX_INLINE F64 shift_right(F64 v) {
+  return _mm256_castsi256_pd(_mm256_srli_epi64(_mm256_castpd_si256(v), shift));
+}
 
 SIMDSOFTMAX_INLINE float lane_max(F32 v) {
   const __m128 four = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));

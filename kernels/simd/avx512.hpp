@@ -67,6 +67,10 @@ template <int shift>
 SIMDSOFTMAX_INLINE F32 shift_left(F32 v) {
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(v), shift));
 }
+template <int shift>
+SIMDSOFTMAX_INLINE F64 shift_right(F64 v) {
+  return _mm512_castsi512_pd(_mm512_srli_epi64(_mm512_castpd_si512(v), shift));
+}
 
 SIMDSOFTMAX_INLINE float lane_max(F32 v) { return _mm512_reduce_max_ps(v); }
 SIMDSOFTMAX_INLINE double lane_max(F64 v) { return _mm512_reduce_max_pd(v); }

@@ -74,6 +74,10 @@ template <int shift>
 SIMDSOFTMAX_INLINE F32 shift_left(F32 v) {
   return vreinterpretq_f32_u32(vshlq_n_u32(vreinterpretq_u32_f32(v), shift));
 }
+template <int shift>
+SIMDSOFTMAX_INLINE F64 shift_right(F64 v) {
+  return vreinterpretq_f64_u64(vshrq_n_u64(vreinterpretq_u64_f64(v), shift));
+}
 
 SIMDSOFTMAX_INLINE float lane_max(F32 v) { return vmaxvq_f32(v); }
 SIMDSOFTMAX_INLINE double lane_max(F64 v) { return vmaxvq_f64(v); }

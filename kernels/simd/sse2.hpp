@@ -61,6 +61,10 @@ template <int shift>
 SIMDSOFTMAX_INLINE F32 shift_left(F32 v) {
   return _mm_castsi128_ps(_mm_slli_epi32(_mm_castps_si128(v), shift));
 }
+template <int shift>
+SIMDSOFTMAX_INLINE F64 shift_right(F64 v) {
+  return _mm_castsi128_pd(_mm_srli_epi64(_mm_castpd_si128(v), shift));
+}
 
 SIMDSOFTMAX_INLINE float lane_max(F32 v) {
   const __m128 two = _mm_max_ps(v, _mm_movehl_ps(v, v));

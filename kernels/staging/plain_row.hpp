@@ -16,6 +16,7 @@ struct PlainRow {
 
   static constexpr std::size_t first() { return 0; }
   std::size_t last() const { return cols; }
+  static constexpr bool is_exact() { return true; }
   static constexpr bool has_sink() { return false; }
   static constexpr double sink() { return 0; }
   static void forget_tile() {}

@@ -28,10 +28,12 @@ class RowCursor {
     ++index_[0];
   }
 
-  // Rows from here to the end of the last dimension of the grid, and a step over n of them.
-  std::size_t left() const {
+  // How many of the next rows, two limits kept, lie along the last dimension of the grid; and a step over them.
+  std::size_t left_of(std::size_t rows, std::size_t most) const {
     const int last = grid_.rank - 1;
-    return grid_.dims[last] - static_cast<std::size_t>(index_[last]);
+    const std::size_t left = grid_.dims[last] - static_cast<std::size_t>(index_[last]);
+    const std::size_t n = left < rows ? left : rows;
+    return n < most ? n : most;
   }
   void advance(std::size_t n) {
     index_[grid_.rank - 1] += static_cast<std::ptrdiff_t>(n) - 1;
