@@ -32,6 +32,8 @@ const Odd odds[] = {
     {"far below the others", [](double x, std::size_t) { return x - 1000; }},
     {"huge", [](double x, std::size_t) { return x * 2000; }},
     {"a column far below its others", [](double x, std::size_t c) { return c == 1 ? -95 : x; }},
+    {"a column far above its others", [](double x, std::size_t c) { return c == 1 ? 40 : x; }},
+    {"two columns that share the maximum", [](double x, std::size_t c) { return c < 2 ? 30 : x; }},
 };
 
 class NarrowTest : public ConfigTest {
@@ -104,6 +106,45 @@ TEST_P(NarrowTest, RowsOfATensor) {
   const simdsoftmax_options options = serial_options(SIMDSOFTMAX_NARROW);
   ASSERT_EQ(simdsoftmax_softmax(&from, &to, 2, &options), SIMDSOFTMAX_OK);
   EXPECT_EQ(output, one_by_one({15, 10}, values));
+}
+
+// log_softmax and logsumexp too; elements that lie apart are taken row by row.
+TEST_P(NarrowTest, LogsHaveTheBitsTheyHaveRowByRow) {
+  using Function = decltype(&simdsoftmax_softmax);
+  const struct {
+    const char* name;
+    Function function;
+    std::int32_t rank;  // of the output
+  } functions[] = {{"log_softmax", simdsoftmax_log_softmax, 2}, {"logsumexp", simdsoftmax_logsumexp, 1}};
+  const simdsoftmax_options options = serial_options();
+  for (const std::size_t cols : columns()) {
+    for (const std::size_t rows : {1U, 7U, 21U}) {
+      for (const Odd& odd : odds) {
+        if (&odd != odds && (rows != 21 || cols > 300)) continue;
+        const std::vector<double> values = batch({rows, cols}, odd);
+        std::vector<double> apart(2 * values.size(), std::nan(""));
+        for (std::size_t i = 0; i < values.size(); ++i) apart[2 * i] = values[i];
+        Bytes dense_logits = encode(pair().in, values);
+        Bytes apart_logits = encode(pair().in, apart);
+        const std::size_t shape[] = {rows, cols};
+        const auto step = static_cast<std::ptrdiff_t>(2 * cols);
+        const std::ptrdiff_t strides[] = {step, 2};
+        const simdsoftmax_tensor dense = {dense_logits.data(), pair().in, 2, shape, nullptr};
+        const simdsoftmax_tensor strided = {apart_logits.data(), pair().in, 2, shape, strides};
+        for (const auto& f : functions) {
+          const std::size_t results = f.rank == 2 ? rows * cols : rows;
+          Bytes output(results * out().bytes, poison);
+          Bytes expected = output;
+          const simdsoftmax_tensor to = {output.data(), pair().out, f.rank, shape, nullptr};
+          const simdsoftmax_tensor reference = {expected.data(), pair().out, f.rank, shape, nullptr};
+          ASSERT_EQ(f.function(&dense, &to, 1, &options), SIMDSOFTMAX_OK);
+          ASSERT_EQ(f.function(&strided, &reference, 1, &options), SIMDSOFTMAX_OK);
+          ASSERT_EQ(output, expected) << f.name << " of " << rows << " rows of " << cols << ", the middle one with "
+                                      << odd.name;
+        }
+      }
+    }
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(All, NarrowTest, ::testing::ValuesIn(configs()), name_of_config);
