@@ -77,12 +77,12 @@ class NarrowLogs {
 
   // Of at most rows_at_once() rows, NaN where a row needs another way; false if all do.
   bool find_log_sums(const EvenRows<const In>& x, std::size_t rows, const Destination& destination) {
+    if (!block_.exponentiate(x, rows, destination)) return false;
     const BlockShape shape = block_.shape(rows);
     row_max_pass(x, shape, max_);
-    const StoredRows<T> stored = {block_.exponentials(), shape.cols, rows};
-    return block_.sums(x, rows, destination, [&](T max) {
-      return FindLogSums<In>(x, stored, anchor_of(max) - narrow_lift<T>, max_, results_);
-    });
+    const LogSums<In> log_sums(x, {block_.exponentials(), shape.cols, rows}, block_.anchor(), max_);
+    for (std::size_t r = 0; r < rows; r += width<double>) store(results_ + r, log_sums(r, block_.totals(r)));
+    return true;
   }
   LogScale scale(std::size_t r) const { return {static_cast<double>(max_[r]), 0, results_[r]}; }
 
@@ -93,9 +93,11 @@ class NarrowLogs {
       for (std::size_t r = 0; r < rows; ++r) results_[r] = static_cast<double>(max_[r]) + results_[r];
       return true;
     } else {
-      return block_.sums(x, rows, nowhere, [&](T max) {
-        return FindLogsumexps<T>{anchor_of(max) - narrow_lift<T>, results_};
-      });
+      if (!block_.exponentiate(x, rows, nowhere)) return false;
+      for (std::size_t r = 0; r < rows; r += width<double>) {
+        store(results_ + r, logsumexps_of<T>(block_.totals(r), block_.anchor()));
+      }
+      return true;
     }
   }
   const double* results() const { return results_; }

@@ -193,10 +193,10 @@ SIMDSOFTMAX_NOINLINE void walk_single_rows(const RowsTask& task, RowCursor& curs
 }
 
 // Softmax of dense rows as they are, several at a time.
-template <class In, class Out, Accuracy accuracy, bool streams>
+template <class In, class Out, Accuracy accuracy>
 SIMDSOFTMAX_NOINLINE void walk_narrow_rows(const RowsTask& task, RowCursor& cursor, std::size_t rows,
                                            RowTeam& row_team) {
-  Narrow<In, Out, accuracy, streams> narrow(task.cols);
+  Narrow<In, Out, accuracy> narrow(task.cols, task.variant == Variant::streaming);
   const int inner = task.grid.rank - 1;
   while (rows > 0) {
     const std::size_t n = cursor.left_of(rows, narrow.rows_at_once());
@@ -216,14 +216,9 @@ void walk_dense_rows(const void* given, std::size_t first, std::size_t last, con
   const RowsTask& task = *static_cast<const RowsTask*>(given);
   RowTeam row_team(team, task.cols, task.part_length);
   RowCursor cursor(task.grid, first);
-  const bool together =
-      row_team.alone() && task.grid.rank > 0 && task.cols > 1 && task.cols <= longest_narrow<Compute<In>>;
-  // Exact rows take longer than memory.
-  constexpr bool can_stream = sizeof(Compute<In>) == sizeof(float) || sizeof(In) == sizeof(double);
-  if (together && can_stream && task.variant == Variant::streaming) {
-    walk_narrow_rows<In, Out, accuracy, can_stream>(task, cursor, last - first, row_team);
-  } else if (together && (task.variant == Variant::narrow || task.variant == Variant::streaming)) {
-    walk_narrow_rows<In, Out, accuracy, false>(task, cursor, last - first, row_team);
+  const bool several = task.variant == Variant::narrow || task.variant == Variant::streaming;
+  if (several && row_team.alone() && task.grid.rank > 0 && task.cols > 1 && task.cols <= longest_narrow<Compute<In>>) {
+    walk_narrow_rows<In, Out, accuracy>(task, cursor, last - first, row_team);
   } else {
     walk_single_rows<In, Out, accuracy>(task, cursor, last - first, row_team);
   }

@@ -127,9 +127,10 @@ SIMDSOFTMAX_NOINLINE void narrow_exp_pass(const EvenRows<const In>& x, BlockShap
 }
 
 // Exponentials of a block, row behind row, and their sums, in one pass: for rows of many chunks.
-template <class In, Accuracy accuracy, bool streams, class Take>
+template <class In, Accuracy accuracy>
 SIMDSOFTMAX_NOINLINE void narrow_exp_sum_pass(const EvenRows<const In>& rows, BlockShape shape, Compute<In> max,
-                                              Compute<In>* to, const Destination& destination, const Take take) {
+                                              Compute<In>* to, const Destination& destination,
+                                              const RowTotals& totals) {
   using T = Compute<In>;
   const ExpCore<T, accuracy> exp(anchor_of(max) - narrow_lift<T>);
   const EvenRows<const In> x = rows;
@@ -144,7 +145,7 @@ SIMDSOFTMAX_NOINLINE void narrow_exp_sum_pass(const EvenRows<const In>& rows, Bl
         cols,
         [&](std::size_t i) __attribute__((always_inline)) {
           __builtin_prefetch(next + i);
-          if constexpr (!streams) y.expect(r, i);
+          y.expect(r, i);
           const Vector<T> v = exp(load(logits + i));
           store(e + i, v);
           return v;
@@ -155,7 +156,7 @@ SIMDSOFTMAX_NOINLINE void narrow_exp_sum_pass(const EvenRows<const In>& rows, Bl
           return keep_first(v, m);
         });
   };
-  each_group<T>(shape.rows, lanes, take);
+  sum_rows<T>(shape.rows, lanes, totals);
 }
 
 // The longest rows that go this way; no longer than a segment, because sums of several of those are put together
@@ -167,7 +168,7 @@ constexpr std::size_t narrow_block_bytes = 8192;
 constexpr std::size_t most_narrow_rows = 128;
 
 // Exponentials and sums of a block of rows, with the room that they need.
-template <class In, Accuracy accuracy, bool streams = false>
+template <class In, Accuracy accuracy>
 class NarrowBlock {
  public:
   using T = Compute<In>;
@@ -178,24 +179,28 @@ class NarrowBlock {
 
   std::size_t rows_at_once() const { return rows_at_once_; }
   BlockShape shape(std::size_t rows) const { return {rows, cols_}; }
-  // Those of the last sums(); else room for those of a row.
+  // Those of the last block; else room for those of a row.
   T* exponentials() { return exponentials_; }
 
-  // The sums of at most rows_at_once() rows: takes(max)(r, totals), max being the largest logit of all, for groups of
-  // rows from r on. False if their logits do not lie within the span, or are infinite or huge.
-  template <class Takes>
-  bool sums(const EvenRows<const In>& x, std::size_t rows, const Destination& destination, const Takes& takes) {
+  // Of at most rows_at_once() rows. False if their logits do not lie within the span, or are infinite or huge.
+  bool exponentiate(const EvenRows<const In>& x, std::size_t rows, const Destination& destination) {
     const BlockShape block = shape(rows);
     T max;
     if (!narrow_span_pass(x, block, max)) return false;
+    anchor_ = anchor_of(max) - narrow_lift<T>;
+    const RowTotals totals = {high_, low_};
     if (cols_ > 4 * virtual_width<T>) {
-      narrow_exp_sum_pass<In, accuracy, streams>(x, block, max, exponentials_, destination, takes(max));
+      narrow_exp_sum_pass<In, accuracy>(x, block, max, exponentials_, destination, totals);
     } else {
       narrow_exp_pass<In, accuracy>(x, block, max, exponentials_, destination);
-      each_group(StoredRows<T>{exponentials_, cols_, rows}, takes(max));
+      sum_rows(StoredRows<T>{exponentials_, cols_, rows}, totals);
     }
     return true;
   }
+
+  // What exponentials are relative to, and the sums of rows r, r + 1, ... r + width<double> - 1.
+  std::int64_t anchor() const { return anchor_; }
+  SIMDSOFTMAX_INLINE GroupTotals totals(std::size_t r) const { return {load(high_ + r), load(low_ + r)}; }
 
  private:
   static std::size_t rows_at_once(std::size_t cols) {
@@ -207,8 +212,11 @@ class NarrowBlock {
 
   std::size_t cols_;
   std::size_t rows_at_once_;
+  std::int64_t anchor_ = 0;
   // A row's last vector may reach beyond it.
   alignas(64) T exponentials_[longest_narrow<T> + virtual_width<T>];
+  alignas(64) double high_[most_narrow_rows];
+  alignas(64) double low_[most_narrow_rows];
 };
 
 }  // namespace

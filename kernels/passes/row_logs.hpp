@@ -49,17 +49,16 @@ SIMDSOFTMAX_INLINE F64 exps_in(std::int64_t anchor, F64 x) {
   return mantissa * power_of_two(own - F64(static_cast<double>(anchor - ExpRange<T>::headroom)));
 }
 
-// log_sum of the LogScale of each row, relative to its maximum; NaN for a row with NaN.
+// log_sum of the LogScale of rows r, r + 1, ..., relative to their maxima; NaN for a row with NaN.
 template <class In>
-class FindLogSums {
+class LogSums {
   using T = Compute<In>;
 
  public:
-  FindLogSums(const EvenRows<const In>& x, const StoredRows<T>& exponentials, std::int64_t anchor, const T* max,
-              double* log_sums)
-      : x_(x), stored_(exponentials), anchor_(anchor), max_(max), log_sums_(log_sums) {}
+  LogSums(const EvenRows<const In>& x, const StoredRows<T>& exponentials, std::int64_t anchor, const T* max)
+      : x_(x), stored_(exponentials), anchor_(anchor), max_(max) {}
 
-  SIMDSOFTMAX_INLINE void operator()(std::size_t r, const GroupTotals<T>& totals) const {
+  SIMDSOFTMAX_INLINE F64 operator()(std::size_t r, const GroupTotals& totals) const {
     const F64 largest = exps_in<T>(anchor_, load_f64(max_ + r));
     const F64 sum = totals.high + totals.low;
     const F64 factor = F64(1.0) / largest;
@@ -67,7 +66,7 @@ class FindLogSums {
     if (any_above(F64(one_dominates) * largest, sum)) {
       result = xsimd::select(sum < F64(one_dominates) * largest, log_of_others(r, largest), result);
     }
-    store(log_sums_ + r, xsimd::select(sum == sum, result, F64(Limits<double>::nan)));
+    return xsimd::select(sum == sum, result, F64(Limits<double>::nan));
   }
 
  private:
@@ -90,7 +89,7 @@ class FindLogSums {
             return keep_first(xsimd::select(load_first(x + k, n, max) == max, zero, load(e + k)), n);
           });
     }
-    const GroupTotals<T> others = GroupTotals<T>::of(group);
+    const GroupTotals others = totals_of(group);
     const F64 ratio = (others.high + others.low) / largest;
     const F64 sum = F64(1.0) + ratio;
     return log(sum, ratio - (sum - F64(1.0)));
@@ -100,23 +99,17 @@ class FindLogSums {
   StoredRows<T> stored_;
   std::int64_t anchor_;
   const T* max_;
-  double* log_sums_;
 };
 
-// The log of the sum of each row's exponentials.
+// The logs of sums relative to the anchor; NaN for those that are.
 template <class T>
-struct FindLogsumexps {
-  std::int64_t anchor;
-  double* logsumexps;
-
-  SIMDSOFTMAX_INLINE void operator()(std::size_t r, const GroupTotals<T>& totals) const {
-    const Significand of = significand_from(totals.high, std::uint64_t{1023} << 52);
-    const F64 relative = natural_log(of.value) - F64(ExpCore<T>::log_factor);
-    const F64 power = of.exponent + F64(static_cast<double>(anchor - ExpRange<T>::headroom));
-    const F64 result = power * F64(ln_2) + relative;
-    store(logsumexps + r, xsimd::select(totals.high == totals.high, result, F64(Limits<double>::nan)));
-  }
-};
+SIMDSOFTMAX_INLINE F64 logsumexps_of(const GroupTotals& totals, std::int64_t anchor) {
+  const Significand of = significand_from(totals.high, std::uint64_t{1023} << 52);
+  const F64 relative = natural_log(of.value) - F64(ExpCore<T>::log_factor);
+  const F64 power = of.exponent + F64(static_cast<double>(anchor - ExpRange<T>::headroom));
+  const F64 result = power * F64(ln_2) + relative;
+  return xsimd::select(totals.high == totals.high, result, F64(Limits<double>::nan));
+}
 
 }  // namespace
 }  // namespace simdsoftmax::SIMDSOFTMAX_ISA

@@ -123,97 +123,101 @@ SIMDSOFTMAX_INLINE void accumulate(F64& high, F64& low, F64 v) {
   high = sum;
 }
 
-// Totals of as many rows as F64 has lanes.
-template <class T>
-struct GroupTotals;
-
-template <>
-struct GroupTotals<float> {
+// Sums of as many rows as F64 has lanes, each high + low.
+struct GroupTotals {
   F64 high;
   F64 low;
-
-  template <class RowVector>
-  SIMDSOFTMAX_INLINE explicit GroupTotals(const RowVector& vector) : high(halved<1>(0, vector)), low(0.0) {}
-
-  SIMDSOFTMAX_INLINE static GroupTotals of(const LaneSum<float>* lanes) {
-    return GroupTotals([lanes](std::size_t i) __attribute__((always_inline)) { return lanes[i].halved_to_vector(); });
-  }
 };
+
+SIMDSOFTMAX_INLINE GroupTotals totals_of(const LaneSum<float>* lanes) {
+  return {halved<1>(
+              0, [lanes](std::size_t i) __attribute__((always_inline)) { return lanes[i].halved_to_vector(); }),
+          F64(0.0)};
+}
 
 // The lanes of f64 are not halved: a row's are added one after the other, compensated.
-template <>
-struct GroupTotals<double> {
-  F64 high;
-  F64 low;
+SIMDSOFTMAX_INLINE GroupTotals totals_of(const LaneSum<double>* lanes) {
+  constexpr std::size_t rows = width<double>;
+  F64 rest[rows];
+  for (std::size_t i = 0; i < rows; ++i) rest[i] = lanes[i].halved_rest();
+  GroupTotals totals = {F64(0.0), halved<1>(
+                                      0, [&](std::size_t i) __attribute__((always_inline)) { return rest[i]; })};
+  for (std::size_t k = 0; k < LaneSum<double>::count; ++k) {
+    F64 square[rows];
+    for (std::size_t i = 0; i < rows; ++i) square[i] = lanes[i].lanes(k);
+    transpose<rows / 2>(square);
+    for (const F64& lane : square) accumulate(totals.high, totals.low, lane);
+  }
+  return totals;
+}
 
-  SIMDSOFTMAX_INLINE static GroupTotals of(const LaneSum<double>* lanes) {
-    constexpr std::size_t rows = width<double>;
-    F64 rest[rows];
-    for (std::size_t i = 0; i < rows; ++i) rest[i] = lanes[i].halved_rest();
-    GroupTotals totals = {F64(0.0), halved<1>(
-                                        0, [&](std::size_t i) __attribute__((always_inline)) { return rest[i]; })};
-    for (std::size_t k = 0; k < LaneSum<double>::count; ++k) {
-      F64 square[rows];
-      for (std::size_t i = 0; i < rows; ++i) square[i] = lanes[i].lanes(k);
-      transpose<rows / 2>(square);
-      for (const F64& lane : square) accumulate(totals.high, totals.low, lane);
-    }
-    return totals;
+// Those of each row of a block, in whole groups.
+struct RowTotals {
+  double* high;
+  double* low;
+
+  SIMDSOFTMAX_INLINE void set(std::size_t r, const GroupTotals& totals) const {
+    store(high + r, totals.high);
+    store(low + r, totals.low);
   }
 };
 
-// take(r, totals) for each width<double> rows from r on, lanes(r) being the LaneSum of a row. Those behind the last row
-// repeat it.
-template <class T, class Lanes, class Take>
-SIMDSOFTMAX_INLINE void each_group(std::size_t rows, const Lanes& lanes, const Take& take) {
+// lanes(r): the LaneSum of a row. Rows behind the last one repeat it.
+template <class T, class Lanes>
+SIMDSOFTMAX_INLINE void sum_rows(std::size_t rows, const Lanes& lanes, const RowTotals& totals) {
   constexpr std::size_t together = width<double>;
   for (std::size_t r = 0; r < rows; r += together) {
     LaneSum<T> group[together];
     for (std::size_t i = 0; i < together; ++i) group[i] = r + i < rows ? lanes(r + i) : group[i - 1];
-    take(r, GroupTotals<T>::of(group));
+    totals.set(r, totals_of(group));
   }
 }
 
-// The same for exponentials of short rows that are stored; Lanes: ShortLanes.
-template <class Lanes, class Take>
-SIMDSOFTMAX_NOINLINE void each_group_by(const StoredRows<float> stored, const Take take) {
+// The same for short rows of exponentials that are stored; Lanes: ShortLanes.
+template <class Lanes>
+SIMDSOFTMAX_NOINLINE void sum_short_rows(const StoredRows<float>& stored, const RowTotals& totals) {
   constexpr std::size_t together = width<double>;
   const std::size_t cols = stored.cols;
+  const RowTotals to = totals;
   const auto sum = [cols](const float* e) __attribute__((always_inline)) { return Lanes(e, cols).sum(); };
+  const auto set = [&](std::size_t r, const auto& of_row) __attribute__((always_inline)) {
+    to.set(r, {halved<1>(0, of_row), F64(0.0)});
+  };
   std::size_t r = 0;
   const float* e = stored.e;
   for (; r + together <= stored.rows; r += together, e += together * cols) {
-    take(r, GroupTotals<float>([&](std::size_t i) __attribute__((always_inline)) { return sum(e + i * cols); }));
+    set(
+        r, [&](std::size_t i) __attribute__((always_inline)) { return sum(e + i * cols); });
   }
   if (r == stored.rows) return;
   F64 sums[together];
   for (std::size_t i = 0; i < together; ++i) sums[i] = r + i < stored.rows ? sum(e + i * cols) : sums[i - 1];
-  take(r, GroupTotals<float>([&](std::size_t i) __attribute__((always_inline)) { return sums[i]; }));
+  set(
+      r, [&](std::size_t i) __attribute__((always_inline)) { return sums[i]; });
 }
 
-template <class Take>
-SIMDSOFTMAX_INLINE void each_group(const StoredRows<float>& stored, const Take& take) {
-  if (stored.cols <= width<double>) return each_group_by<ShortLanes<0>>(stored, take);
+SIMDSOFTMAX_INLINE void sum_rows(const StoredRows<float>& stored, const RowTotals& totals) {
+  if (stored.cols <= width<double>) return sum_short_rows<ShortLanes<0>>(stored, totals);
   switch ((stored.cols + virtual_width<float> - 1) / virtual_width<float>) {
     case 1:
-      return each_group_by<ShortLanes<1>>(stored, take);
+      return sum_short_rows<ShortLanes<1>>(stored, totals);
     case 2:
-      return each_group_by<ShortLanes<2>>(stored, take);
+      return sum_short_rows<ShortLanes<2>>(stored, totals);
     case 3:
-      return each_group_by<ShortLanes<3>>(stored, take);
+      return sum_short_rows<ShortLanes<3>>(stored, totals);
     default:
-      return each_group_by<ShortLanes<4>>(stored, take);
+      return sum_short_rows<ShortLanes<4>>(stored, totals);
   }
 }
-template <class Take>
-SIMDSOFTMAX_INLINE void each_group(const StoredRows<double>& stored, const Take& take) {
+SIMDSOFTMAX_NOINLINE void sum_rows(const StoredRows<double>& stored, const RowTotals& totals) {
+  const StoredRows<double> rows = stored;
   const auto lanes = [&](std::size_t r) __attribute__((always_inline)) {
-    const double* const e = stored.e + r * stored.cols;
+    const double* const e = rows.e + r * rows.cols;
     return lanes_of<double>(
-        stored.cols, [&](std::size_t i) __attribute__((always_inline)) { return load(e + i); },
+        rows.cols, [&](std::size_t i) __attribute__((always_inline)) { return load(e + i); },
         [&](std::size_t i, std::size_t m) __attribute__((always_inline)) { return keep_first(load(e + i), m); });
   };
-  each_group<double>(stored.rows, lanes, take);
+  sum_rows<double>(rows.rows, lanes, totals);
 }
 
 }  // namespace

@@ -19,20 +19,17 @@ struct RowFactors {
 SIMDSOFTMAX_INLINE void store_as(double* to, F64 v) { store(to, v); }
 SIMDSOFTMAX_INLINE void store_as(float* to, F64 v) { store_low_half(to, to_low_half(v)); }
 
+// Of rows r, r + 1, ...
 template <class T, Accuracy accuracy>
-struct FindFactors {
-  RowFactors<T> factors;
-
-  SIMDSOFTMAX_INLINE void operator()(std::size_t r, const GroupTotals<T>& totals) const {
-    const NormalFactors<T, F64> of_rows(totals.high, totals.low, static_cast<double>(Limits<T>::smallest_normal));
-    if constexpr (accuracy == Accuracy::fast) {
-      store_as(factors.high + r, of_rows.factor * F64(1 / normalizer_lift));
-    } else {
-      store_as(factors.high + r, of_rows.factor);
-      store_as(factors.low + r, of_rows.factor_low);
-    }
+SIMDSOFTMAX_INLINE void set_factors(std::size_t r, const GroupTotals& totals, const RowFactors<T>& factors) {
+  const NormalFactors<T, F64> of_rows(totals.high, totals.low, static_cast<double>(Limits<T>::smallest_normal));
+  if constexpr (accuracy == Accuracy::fast) {
+    store_as(factors.high + r, of_rows.factor * F64(1 / normalizer_lift));
+  } else {
+    store_as(factors.high + r, of_rows.factor);
+    store_as(factors.low + r, of_rows.factor_low);
   }
-};
+}
 
 // The vectors of a row of `vectors` virtual vectors: whole(i) for those that are sure to be complete, part(i, n) for
 // the others; 0: of any length.
@@ -91,12 +88,16 @@ SIMDSOFTMAX_NOINLINE void narrow_scale_pass(const Compute<Out>* e, BlockShape sh
 constexpr std::size_t least_streamed = 128;
 
 // Probabilities of several rows at a time.
-template <class In, class Out, Accuracy accuracy, bool streams>
+template <class In, class Out, Accuracy accuracy>
 class Narrow {
   using T = Compute<In>;
 
  public:
-  explicit Narrow(std::size_t cols) : block_(cols) {}
+  // Exact rows take longer than memory.
+  static constexpr bool can_stream = sizeof(T) == sizeof(float) || sizeof(In) == sizeof(double);
+
+  // streams: results are written past the caches where they can be.
+  Narrow(std::size_t cols, bool streams) : block_(cols), streams_(can_stream && streams && cols >= least_streamed) {}
 
   std::size_t rows_at_once() const { return block_.rows_at_once(); }
   // Room for those of a row.
@@ -104,14 +105,19 @@ class Narrow {
 
   // At most rows_at_once() rows. False if they cannot go together: nothing has been written then.
   bool walk(const EvenRows<const In>& x, const EvenRows<Out>& y, std::size_t rows) {
+    T* const e = block_.exponentials();
+    const Destination destination = streams_ ? Destination{reinterpret_cast<char*>(e), 0, 0} : destination_of(y);
+    if (!block_.exponentiate(x, rows, destination)) return false;
     const RowFactors<T> factors = {factor_, factor_low_};
-    const FindFactors<T, accuracy> find = {factors};
-    if (!block_.sums(x, rows, destination_of(y), [&](T) { return find; })) return false;
+    for (std::size_t r = 0; r < rows; r += width<double>) set_factors<T, accuracy>(r, block_.totals(r), factors);
     const BlockShape shape = block_.shape(rows);
-    const T* const e = block_.exponentials();
-    if (streams && shape.cols >= least_streamed) {
-      narrow_scale_pass<Out, accuracy, 0, true>(e, shape, factors, y);
-    } else if (shape.cols <= virtual_width<T>) {
+    if constexpr (can_stream) {
+      if (streams_) {
+        narrow_scale_pass<Out, accuracy, 0, true>(e, shape, factors, y);
+        return true;
+      }
+    }
+    if (shape.cols <= virtual_width<T>) {
       narrow_scale_pass<Out, accuracy, 1>(e, shape, factors, y);
     } else if (shape.cols <= 2 * virtual_width<T>) {
       narrow_scale_pass<Out, accuracy, 2>(e, shape, factors, y);
@@ -122,7 +128,8 @@ class Narrow {
   }
 
  private:
-  NarrowBlock<In, accuracy, streams> block_;
+  NarrowBlock<In, accuracy> block_;
+  bool streams_;
   alignas(64) T factor_[most_narrow_rows];
   alignas(64) T factor_low_[most_narrow_rows];
 };
