@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/softmax.hpp"
 
+#include <limits>
+
 #include "api/call.hpp"
 #include "api/doubles.hpp"
 #include "api/dtypes.hpp"
@@ -138,6 +140,28 @@ using namespace simdsoftmax::detail;
 
 namespace {
 
+// Whether two tensors are just that, without anything amiss; most are, and the general way takes longer than a short
+// row.
+bool are_dense_rows(const simdsoftmax_tensor* logits, const simdsoftmax_tensor* output, std::int32_t axis,
+                    DenseRows& dense) {
+  if (logits == nullptr || output == nullptr || logits->data == nullptr || output->data == nullptr) return false;
+  if (logits->strides != nullptr || output->strides != nullptr) return false;
+  const std::int32_t rank = logits->rank;
+  if (rank < 1 || rank > max_rank || output->rank != rank || (axis != rank - 1 && axis != -1)) return false;
+  if (logits->shape == nullptr || output->shape == nullptr) return false;
+  std::size_t rows = 1;
+  for (std::int32_t d = 0; d < rank; ++d) {
+    const std::size_t size = logits->shape[d];
+    if (size == 0 || output->shape[d] != size) return false;
+    if (d < rank - 1 && __builtin_mul_overflow(rows, size, &rows)) return false;
+  }
+  const std::size_t cols = logits->shape[rank - 1];
+  if (cols > static_cast<std::size_t>(std::numeric_limits<std::ptrdiff_t>::max())) return false;
+  const auto stride = static_cast<std::ptrdiff_t>(cols);
+  dense = {logits->data, logits->dtype, stride, output->data, output->dtype, stride, rows, cols};
+  return true;
+}
+
 simdsoftmax_status run(Function function, const simdsoftmax_tensor* logits, const simdsoftmax_tensor* output,
                        std::int32_t axis, const simdsoftmax_options* given) {
   simdsoftmax_options options;
@@ -148,8 +172,12 @@ simdsoftmax_status run(Function function, const simdsoftmax_tensor* logits, cons
 }  // namespace
 
 simdsoftmax_status simdsoftmax_softmax(const simdsoftmax_tensor* logits, const simdsoftmax_tensor* output, int32_t axis,
-                                       const simdsoftmax_options* options) {
-  return run(Function::softmax, logits, output, axis, options);
+                                       const simdsoftmax_options* given) {
+  simdsoftmax_options options;
+  if (const auto status = read_options(given, options)) return status;
+  DenseRows rows;
+  if (options.pre_ops == nullptr && are_dense_rows(logits, output, axis, rows)) return softmax_of_rows(rows, options);
+  return softmax_of_tensors(Function::softmax, logits, output, axis, options);
 }
 
 simdsoftmax_status simdsoftmax_log_softmax(const simdsoftmax_tensor* logits, const simdsoftmax_tensor* output,

@@ -12,4 +12,19 @@ simdsoftmax_status softmax_of_tensors(Function function, const simdsoftmax_tenso
                                       const simdsoftmax_tensor* output, std::int32_t axis,
                                       const simdsoftmax_options& options);
 
+// What simdsoftmax_softmax_rows is given.
+struct DenseRows {
+  const void* logits;
+  simdsoftmax_dtype logits_dtype;
+  std::ptrdiff_t logits_stride;
+  void* output;
+  simdsoftmax_dtype output_dtype;
+  std::ptrdiff_t output_stride;
+  std::size_t rows;
+  std::size_t cols;
+};
+
+// Softmax without pre-operations, by way of less than a short row takes; `options` has been read.
+simdsoftmax_status softmax_of_rows(const DenseRows& dense, const simdsoftmax_options& options);
+
 }  // namespace simdsoftmax::detail

@@ -82,14 +82,55 @@ void set_operand(Operand& operand, const void* data, Dtype dtype, std::ptrdiff_t
   operand.row_strides[0] = row_stride;
 }
 
-simdsoftmax_status softmax_with_pre_ops(const Shape& shape, const Layout& layout, const simdsoftmax_options& options) {
-  const size_t sizes[] = {shape.rows, shape.cols};
-  const ptrdiff_t logits_strides[] = {layout.logits_stride, 1};
-  const ptrdiff_t output_strides[] = {layout.output_stride, 1};
-  const simdsoftmax_tensor logits = {const_cast<void*>(layout.logits), static_cast<simdsoftmax_dtype>(shape.logits), 2,
-                                     sizes, logits_strides};
-  const simdsoftmax_tensor output = {layout.output, static_cast<simdsoftmax_dtype>(shape.output), 2, sizes,
-                                     output_strides};
+}  // namespace
+
+namespace simdsoftmax::detail {
+
+simdsoftmax_status softmax_of_rows(const DenseRows& dense, const simdsoftmax_options& options) {
+  if (const auto status = check_dtypes(dense.logits_dtype, dense.output_dtype, options.theta)) return status;
+  const KernelTable* kernels;
+  if (const auto status = current_kernels(kernels)) return status;
+  Shape shape = {dense.rows,
+                 dense.cols,
+                 static_cast<Dtype>(dense.logits_dtype),
+                 static_cast<Dtype>(dense.output_dtype),
+                 false,
+                 static_cast<Accuracy>(options.accuracy)};
+  Layout layout = {dense.logits, dense.output, dense.logits_stride, dense.output_stride};
+  if (const auto status = check_layout(layout, shape)) return status;
+  if (dense.rows == 0 || dense.cols == 0) return SIMDSOFTMAX_OK;
+
+  const Plan plan = plan_rows(shape, static_cast<Variant>(options.variant), thread_limit(options), machine_caches());
+  report_call("softmax", kernels->isa, shape, plan);
+  RowsTask task;
+  task.grid.rank = 1;
+  task.grid.dims[0] = dense.rows;
+  task.cols = dense.cols;
+  task.part_length = row_part_length(dense.cols);
+  set_operand(task.logits, layout.logits, shape.logits, layout.logits_stride);
+  set_operand(task.output, layout.output, shape.output, layout.output_stride);
+  task.function = Function::softmax;
+  task.variant = plan.variant;
+  task.theta = options.theta;
+  task.in_place = shape.in_place;
+  task.empty_row_zeros = options.empty_row == SIMDSOFTMAX_EMPTY_ROW_ZEROS;
+  task.pre_ops = nullptr;
+  run_rows(are_equal(options.theta, 1.0) ? kernels->dense_rows[options.accuracy][dense.logits_dtype][dense.output_dtype]
+                                         : kernels->rows[compute_index(dense.logits_dtype, options.accuracy)],
+           &task, dense.rows, plan);
+  return SIMDSOFTMAX_OK;
+}
+
+}  // namespace simdsoftmax::detail
+
+namespace {
+
+simdsoftmax_status softmax_with_pre_ops(const DenseRows& dense, const simdsoftmax_options& options) {
+  const size_t sizes[] = {dense.rows, dense.cols};
+  const ptrdiff_t logits_strides[] = {dense.logits_stride, 1};
+  const ptrdiff_t output_strides[] = {dense.output_stride, 1};
+  const simdsoftmax_tensor logits = {const_cast<void*>(dense.logits), dense.logits_dtype, 2, sizes, logits_strides};
+  const simdsoftmax_tensor output = {dense.output, dense.output_dtype, 2, sizes, output_strides};
   return softmax_of_tensors(Function::softmax, &logits, &output, 1, options);
 }
 
@@ -100,39 +141,8 @@ simdsoftmax_status simdsoftmax_softmax_rows(const void* logits, simdsoftmax_dtyp
                                             size_t rows, size_t cols, const simdsoftmax_options* given) {
   simdsoftmax_options options;
   if (const auto status = read_options(given, options)) return status;
-  Shape shape = {rows,
-                 cols,
-                 static_cast<Dtype>(logits_dtype),
-                 static_cast<Dtype>(output_dtype),
-                 false,
-                 static_cast<Accuracy>(options.accuracy)};
-  Layout layout = {logits, output, logits_stride, output_stride};
-  if (options.pre_ops != nullptr) return softmax_with_pre_ops(shape, layout, options);
-  if (const auto status = check_dtypes(logits_dtype, output_dtype, options.theta)) return status;
-  const KernelTable* kernels;
-  if (const auto status = current_kernels(kernels)) return status;
-  if (const auto status = check_layout(layout, shape)) return status;
-  if (rows == 0 || cols == 0) return SIMDSOFTMAX_OK;
-
-  const Plan plan = plan_rows(shape, static_cast<Variant>(options.variant), thread_limit(options), machine_caches());
-  report_call("softmax", kernels->isa, shape, plan);
-  RowsTask task;
-  task.grid.rank = 1;
-  task.grid.dims[0] = rows;
-  task.cols = cols;
-  task.part_length = row_part_length(cols);
-  set_operand(task.logits, layout.logits, shape.logits, layout.logits_stride);
-  set_operand(task.output, layout.output, shape.output, layout.output_stride);
-  task.function = Function::softmax;
-  task.variant = plan.variant;
-  task.theta = options.theta;
-  task.in_place = shape.in_place;
-  task.empty_row_zeros = options.empty_row == SIMDSOFTMAX_EMPTY_ROW_ZEROS;
-  task.pre_ops = nullptr;
-  run_rows(are_equal(options.theta, 1.0) ? kernels->dense_rows[options.accuracy][logits_dtype][output_dtype]
-                                         : kernels->rows[compute_index(logits_dtype, options.accuracy)],
-           &task, rows, plan);
-  return SIMDSOFTMAX_OK;
+  const DenseRows dense = {logits, logits_dtype, logits_stride, output, output_dtype, output_stride, rows, cols};
+  return options.pre_ops != nullptr ? softmax_with_pre_ops(dense, options) : softmax_of_rows(dense, options);
 }
 
 simdsoftmax_status simdsoftmax_plan_rows(simdsoftmax_dtype logits_dtype, simdsoftmax_dtype output_dtype, size_t rows,

@@ -168,8 +168,15 @@ SIMDSOFTMAX_INLINE void sum_rows(std::size_t rows, const Lanes& lanes, const Row
   constexpr std::size_t together = width<double>;
   for (std::size_t r = 0; r < rows; r += together) {
     LaneSum<T> group[together];
-    for (std::size_t i = 0; i < together; ++i) group[i] = r + i < rows ? lanes(r + i) : group[i - 1];
-    totals.set(r, totals_of(group));
+    const std::size_t n = rows - r < together ? rows - r : together;
+    for (std::size_t i = 0; i < n; ++i) group[i] = lanes(r + i);
+    if (n == 1) {
+      const SplitSum sum = group[0].total();
+      totals.set(r, {F64(sum.high), F64(sum.low)});
+    } else {
+      for (std::size_t i = n; i < together; ++i) group[i] = group[n - 1];
+      totals.set(r, totals_of(group));
+    }
   }
 }
 
@@ -190,6 +197,7 @@ SIMDSOFTMAX_NOINLINE void sum_short_rows(const StoredRows<float>& stored, const 
         r, [&](std::size_t i) __attribute__((always_inline)) { return sum(e + i * cols); });
   }
   if (r == stored.rows) return;
+  if (r + 1 == stored.rows) return to.set(r, {F64(lane_sum(sum(e))), F64(0.0)});
   F64 sums[together];
   for (std::size_t i = 0; i < together; ++i) sums[i] = r + i < stored.rows ? sum(e + i * cols) : sums[i - 1];
   set(
