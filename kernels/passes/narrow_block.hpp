@@ -55,10 +55,10 @@ struct BlockShape {
   std::size_t cols;
 };
 
-// work(x, at, n) for runs of n logits, the first of them being number `at` of the block.
-template <class In, class Work>
-SIMDSOFTMAX_INLINE void each_run(const EvenRows<const In>& x, BlockShape shape, const Work& work) {
-  if (x.stride == static_cast<std::ptrdiff_t>(shape.cols * sizeof(In))) {
+// work(x, at, n) for runs of n elements, the first of them being number `at` of the block.
+template <class Element, class Work>
+SIMDSOFTMAX_INLINE void each_run(const EvenRows<Element>& x, BlockShape shape, const Work& work) {
+  if (x.stride == static_cast<std::ptrdiff_t>(shape.cols * sizeof(Element))) {
     return work(x.first, 0, shape.rows * shape.cols);
   }
   for (std::size_t r = 0; r < shape.rows; ++r) work(x[r], r * shape.cols, shape.cols);

@@ -111,17 +111,5 @@ SIMDSOFTMAX_NOINLINE void exp_scale_pass(const Source x, const Sink y, const Exp
           __attribute__((always_inline)) { y.first(i, m, normalize(exp(x.first(i, m)))); });
 }
 
-// The same, past the caches.
-template <class Source, class Out, class Exp, class Normalizer>
-SIMDSOFTMAX_NOINLINE void exp_stream_pass(const Source x, const Sink<Out> y, const Exp& exp_of,
-                                          const Normalizer& normalizer, std::size_t n) {
-  using T = typename Source::T;
-  const Exp exp = exp_of;
-  const Normalizer normalize = normalizer;
-  stream_vectors<T>(
-      y.y, n, [&](std::size_t i) __attribute__((always_inline)) { return normalize(exp(x(i))); },
-      [&](std::size_t i, std::size_t m) __attribute__((always_inline)) { return normalize(exp(x.first(i, m))); });
-}
-
 }  // namespace
 }  // namespace simdsoftmax::SIMDSOFTMAX_ISA

@@ -193,13 +193,12 @@ SIMDSOFTMAX_INLINE void store_low_half(Half<D>* p, F32 v) {
   _mm_storel_epi64(reinterpret_cast<__m128i*>(p), narrow(v, Half<D>{}));
 }
 
-// Past the caches, to an address aligned to the vector as it is stored; others see it after stream_fence().
-SIMDSOFTMAX_INLINE void stream(float* p, F32 v) { _mm256_stream_ps(p, v); }
-SIMDSOFTMAX_INLINE void stream(double* p, F64 v) { _mm256_stream_pd(p, v); }
-template <Dtype D>
-SIMDSOFTMAX_INLINE void stream(Half<D>* p, F32 v) {
-  void* const aligned = p;
-  _mm_stream_si128(static_cast<__m128i*>(aligned), narrow(v, Half<D>{}));
+// The 64 bytes of a line, past the caches; others see them after stream_fence().
+SIMDSOFTMAX_INLINE void stream_line(const char* from, char* to) {
+  for (int i = 0; i < 64; i += 32) {
+    _mm256_stream_si256(reinterpret_cast<__m256i*>(to + i),
+                        _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + i)));
+  }
 }
 SIMDSOFTMAX_INLINE void stream_fence() { _mm_sfence(); }
 

@@ -177,13 +177,9 @@ SIMDSOFTMAX_INLINE void store_low_half(Half<D>* p, F32 v) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_castsi256_si128(narrow(v, Half<D>{})));
 }
 
-// Past the caches, to an address aligned to the vector as it is stored; others see it after stream_fence().
-SIMDSOFTMAX_INLINE void stream(float* p, F32 v) { _mm512_stream_ps(p, v); }
-SIMDSOFTMAX_INLINE void stream(double* p, F64 v) { _mm512_stream_pd(p, v); }
-template <Dtype D>
-SIMDSOFTMAX_INLINE void stream(Half<D>* p, F32 v) {
-  void* const aligned = p;
-  _mm256_stream_si256(static_cast<__m256i*>(aligned), narrow(v, Half<D>{}));
+// The 64 bytes of a line, past the caches; others see them after stream_fence().
+SIMDSOFTMAX_INLINE void stream_line(const char* from, char* to) {
+  _mm512_stream_si512(reinterpret_cast<__m512i*>(to), _mm512_loadu_si512(from));
 }
 SIMDSOFTMAX_INLINE void stream_fence() { _mm_sfence(); }
 

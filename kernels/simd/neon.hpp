@@ -187,13 +187,8 @@ SIMDSOFTMAX_INLINE void store_low_half(Half<D>* p, F32 v) {
   __builtin_memcpy(p, &halves, 2 * sizeof(Half<D>));
 }
 
-// Elsewhere past the caches; here there is no such store for single registers.
-SIMDSOFTMAX_INLINE void stream(float* p, F32 v) { v.store_unaligned(p); }
-SIMDSOFTMAX_INLINE void stream(double* p, F64 v) { v.store_unaligned(p); }
-template <Dtype D>
-SIMDSOFTMAX_INLINE void stream(Half<D>* p, F32 v) {
-  store(p, v);
-}
+// The 64 bytes of a line. Elsewhere past the caches; here there is no such store for single registers.
+SIMDSOFTMAX_INLINE void stream_line(const char* from, char* to) { __builtin_memcpy(to, from, 64); }
 SIMDSOFTMAX_INLINE void stream_fence() {}
 
 SIMDSOFTMAX_INLINE F32 load(const Flag* p) {

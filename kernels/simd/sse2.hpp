@@ -209,12 +209,11 @@ SIMDSOFTMAX_INLINE void store_low_half(Half<D>* p, F32 v) {
   store_first(p, 2, v);
 }
 
-// Past the caches, to an address aligned to the vector as it is stored; others see it after stream_fence().
-SIMDSOFTMAX_INLINE void stream(float* p, F32 v) { _mm_stream_ps(p, v); }
-SIMDSOFTMAX_INLINE void stream(double* p, F64 v) { _mm_stream_pd(p, v); }
-template <Dtype D>
-SIMDSOFTMAX_INLINE void stream(Half<D>* p, F32 v) {
-  store(p, v);
+// The 64 bytes of a line, past the caches; others see them after stream_fence().
+SIMDSOFTMAX_INLINE void stream_line(const char* from, char* to) {
+  for (int i = 0; i < 64; i += 16) {
+    _mm_stream_si128(reinterpret_cast<__m128i*>(to + i), _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + i)));
+  }
 }
 SIMDSOFTMAX_INLINE void stream_fence() { _mm_sfence(); }
 

@@ -71,12 +71,6 @@ SIMDSOFTMAX_INLINE void store_first(Wide<Out>* p, std::size_t n, F64 v) {
   store_first(reinterpret_cast<Out*>(p), n, to_low_half(Cut<Out>::of(v)));
 }
 
-// Wide rows take longer than memory.
-template <class Out>
-SIMDSOFTMAX_INLINE void stream(Wide<Out>* p, F64 v) {
-  store(p, v);
-}
-
 // Calls full(i) for every whole vector of [begin, end), and last(i, n) for the n elements that remain.
 template <class T, class Full, class Last>
 SIMDSOFTMAX_INLINE void for_each_vector(std::size_t begin, std::size_t end, const Full& full, const Last& last) {
@@ -91,22 +85,13 @@ SIMDSOFTMAX_INLINE void for_each_vector(std::size_t begin, std::size_t end, cons
   if (i < end) last(i, end - i);
 }
 
-// Writes value(i) past the caches for i in [0, n), and first(i, m) where a vector would not be aligned or complete.
-template <class T, class Out, class Value, class First>
-SIMDSOFTMAX_INLINE void stream_vectors(Out* y, std::size_t n, const Value& value, const First& first) {
-  constexpr std::size_t bytes = width<T> * sizeof(Out);
-  const std::size_t beyond = reinterpret_cast<std::uintptr_t>(y) % bytes;
-  if (beyond % sizeof(Out) != 0) {
-    return for_each_vector<T>(
-        0, n, [&](std::size_t i) __attribute__((always_inline)) { store(y + i, value(i)); },
-        [&](std::size_t i, std::size_t m) __attribute__((always_inline)) { store_first(y + i, m, first(i, m)); });
-  }
-  const std::size_t before = (bytes - beyond) % bytes / sizeof(Out);
-  const std::size_t head = before < n ? before : n;
-  if (head > 0) store_first(y, head, first(0, head));
-  for_each_vector<T>(
-      head, n, [&](std::size_t i) __attribute__((always_inline)) { stream(y + i, value(i)); },
-      [&](std::size_t i, std::size_t m) __attribute__((always_inline)) { store_first(y + i, m, first(i, m)); });
+// Copies past the caches, but for the lines that are not covered.
+SIMDSOFTMAX_NOINLINE void stream_copy(const char* from, char* to, std::size_t bytes) {
+  const std::size_t before = (64 - reinterpret_cast<std::uintptr_t>(to) % 64) % 64;
+  std::size_t i = before < bytes ? before : bytes;
+  __builtin_memcpy(to, from, i);
+  for (; i + 64 <= bytes; i += 64) stream_line(from + i, to + i);
+  __builtin_memcpy(to + i, from + i, bytes - i);
 }
 
 // What the public limits are made of; std:: is not used here, because its inline functions are shared with the world.

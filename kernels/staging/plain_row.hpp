@@ -29,6 +29,7 @@ struct PlainRow {
 
 template <class Out>
 struct PlainOutput {
+  using Element = Out;
   using T = Compute<Out>;
   Out* y;
 

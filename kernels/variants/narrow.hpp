@@ -50,7 +50,7 @@ SIMDSOFTMAX_INLINE void each_vector(std::size_t cols, const Whole& whole, const 
   }
 }
 
-template <class Out, Accuracy accuracy, std::size_t vectors, bool streams = false>
+template <class Out, Accuracy accuracy, std::size_t vectors>
 SIMDSOFTMAX_NOINLINE void narrow_scale_pass(const Compute<Out>* e, BlockShape shape,
                                             const RowFactors<Compute<Out>>& factors, const EvenRows<Out>& rows) {
   using T = Compute<Out>;
@@ -68,12 +68,6 @@ SIMDSOFTMAX_NOINLINE void narrow_scale_pass(const Compute<Out>* e, BlockShape sh
       if constexpr (accuracy == Accuracy::fast) return v * high;
       return mul_add(v, high, v * low) * unlift;
     };
-    if constexpr (streams) {
-      stream_vectors<T>(
-          y.y, block.cols,
-          probability, [&](std::size_t i, std::size_t) __attribute__((always_inline)) { return probability(i); });
-      continue;
-    }
     each_vector<T, vectors>(
         block.cols, [&](std::size_t i) __attribute__((always_inline)) { y(i, probability(i)); },
         [&](std::size_t i, std::size_t n) __attribute__((always_inline)) { y.first(i, n, probability(i)); });
@@ -111,11 +105,14 @@ class Narrow {
     const RowFactors<T> factors = {factor_, factor_low_};
     for (std::size_t r = 0; r < rows; r += width<double>) set_factors<T, accuracy>(r, block_.totals(r), factors);
     const BlockShape shape = block_.shape(rows);
-    if constexpr (can_stream) {
-      if (streams_) {
-        narrow_scale_pass<Out, accuracy, 0, true>(e, shape, factors, y);
-        return true;
-      }
+    if (streams_) {
+      // Results are no larger than exponentials, whose place they take.
+      const EvenRows<Out> here = {reinterpret_cast<Out*>(e), static_cast<std::ptrdiff_t>(shape.cols * sizeof(Out))};
+      narrow_scale_pass<Out, accuracy, 0>(e, shape, factors, here);
+      each_run(y, shape, [&](Out* run, std::size_t at, std::size_t n) {
+        stream_copy(reinterpret_cast<const char*>(here.first + at), reinterpret_cast<char*>(run), n * sizeof(Out));
+      });
+      return true;
     }
     if (shape.cols <= virtual_width<T>) {
       narrow_scale_pass<Out, accuracy, 1>(e, shape, factors, y);

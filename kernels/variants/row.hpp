@@ -154,11 +154,22 @@ struct Row : RowLogits<Source, accuracy> {
   }
   Normalizer<T, accuracy> normalizer(const RowState& state) const { return {state.sum, y.smallest_normal()}; }
 
-  // The same past the caches.
+  // The same past the caches, by way of a piece that stays in the nearest one.
   void stream(const RowState& state) const {
+    using Out = typename RowOutput::Element;
+    constexpr std::size_t piece = 4096 / sizeof(T);
+    alignas(64) char buffer[piece * sizeof(Out)];
     const Exp<T, false, accuracy> exp(state.anchor);
     const auto scale = normalizer(state);
-    write([&](const auto& tile, const auto& to, std::size_t n) { exp_stream_pass(tile, to, exp, scale, n); }, 0);
+    team.each_part([&](std::size_t begin, std::size_t end) {
+      for (std::size_t first = begin; first < end; first += piece) {
+        x.each_tile(first, end - first < piece ? end : first + piece,
+                    [&](const auto& tile, std::size_t at, std::size_t n) {
+                      exp_scale_pass(tile, Sink<Out>{reinterpret_cast<Out*>(buffer)}, exp, scale, n);
+                      stream_copy(buffer, reinterpret_cast<char*>(y.y + at), n * sizeof(Out));
+                    });
+      }
+    });
   }
 
   SIMDSOFTMAX_NOINLINE void fill(T value) const {
