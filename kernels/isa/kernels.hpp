@@ -28,21 +28,28 @@ constexpr void add_compute_type(KernelTable& table, int index) {
   table.logsumexp[index] = logsumexp_of<T>;
 }
 
-// f64 rows have one accuracy.
+// f64 rows have one accuracy. Exact halves go the general way, and fast results of another type than their logits are
+// balanced: kernels for each pair would double what is compiled.
 template <class In, class Out>
 constexpr void add_pair(KernelTable& table, Dtype in, Dtype out) {
   const auto add = [&](Accuracy accuracy, detail::Kernel kernel) {
     table.dense_rows[static_cast<int>(accuracy)][static_cast<int>(in)][static_cast<int>(out)] = kernel;
   };
+  constexpr bool is_f32 = sizeof(In) == sizeof(float) && sizeof(Out) == sizeof(float);
   constexpr bool is_f64 = sizeof(In) == sizeof(double);
   table.dense_logs[static_cast<int>(in)][static_cast<int>(out)] = walk_dense_logs<In, Out>;
   add(Accuracy::balanced, walk_dense_rows<In, Out>);
   if constexpr (is_f64) {
     add(Accuracy::exact, walk_dense_rows<In, Out>);
-    add(Accuracy::fast, walk_dense_rows<In, Out>);
-  } else {
+  } else if constexpr (is_f32) {
     add(Accuracy::exact, walk_dense_rows<Wide<In>, Wide<Out>>);
+  } else {
+    add(Accuracy::exact, walk_rows<double>);
+  }
+  if constexpr (!is_f64 && sizeof(In) == sizeof(Out)) {
     add(Accuracy::fast, walk_dense_rows<In, Out, Accuracy::fast>);
+  } else {
+    add(Accuracy::fast, walk_dense_rows<In, Out>);
   }
 }
 

@@ -45,6 +45,11 @@ SIMDSOFTMAX_NOINLINE void dense_log_softmax(const RowsTask& task, const RowCurso
             -Limits<Compute<In>>::infinity);
 }
 
+// Where f32 is not good enough, see row_logsumexp, f32 logits are taken in f64 here, halves the general way.
+template <class In>
+constexpr bool refines_here = sizeof(In) == sizeof(float);
+SIMDSOFTMAX_INLINE bool is_near_zero(double result) { return result < 4 && result > -4; }
+
 // As row_logsumexp.
 template <class In>
 SIMDSOFTMAX_NOINLINE void dense_logsumexp(const RowsTask& task, const RowCursor& cursor, RowTeam& team) {
@@ -55,7 +60,10 @@ SIMDSOFTMAX_NOINLINE void dense_logsumexp(const RowsTask& task, const RowCursor&
     RowLogits<PlainRow<In>> row = dense_row<In>(task, cursor, team);
     if (!ThreePass::walk(row, state)) return walk_staged_row<T>(task, cursor, team);
     result = logsumexp_of(row, state);
-    if (result < 4 && result > -4) return dense_logsumexp<Wide<In>>(task, cursor, team);
+    if (is_near_zero(result)) {
+      if constexpr (refines_here<In>) return dense_logsumexp<Wide<In>>(task, cursor, team);
+      return walk_staged_row<T>(task, cursor, team);
+    }
   } else {
     RowLogits<PlainRow<In>> row = dense_row<In>(task, cursor, team);
     LogScale scale;
@@ -129,10 +137,9 @@ SIMDSOFTMAX_NOINLINE void narrow_log_softmax(const RowsTask& task, RowCursor& cu
   }
 }
 
-// Where f32 is not good enough near 0, all rows of the block are taken in f64 too.
+// All rows of the block in f64, for those near 0.
 template <class In>
-SIMDSOFTMAX_NOINLINE void refine_logsumexps(const EvenRows<const In>& x, std::size_t cols, std::size_t rows,
-                                            double* results) {
+SIMDSOFTMAX_NOINLINE void refine(const EvenRows<const In>& x, std::size_t cols, std::size_t rows, double* results) {
   NarrowLogs<Wide<In>> logs(cols);
   for (std::size_t first = 0; first < rows; first += logs.rows_at_once()) {
     const std::size_t n = rows - first < logs.rows_at_once() ? rows - first : logs.rows_at_once();
@@ -140,7 +147,7 @@ SIMDSOFTMAX_NOINLINE void refine_logsumexps(const EvenRows<const In>& x, std::si
     const bool together = logs.find_logsumexps(wide, n);
     for (std::size_t r = 0; r < n; ++r) {
       double& result = results[first + r];
-      if (result < 4 && result > -4) result = together ? logs.results()[r] : Limits<double>::nan;
+      if (is_near_zero(result)) result = together ? logs.results()[r] : Limits<double>::nan;
     }
   }
 }
@@ -156,9 +163,13 @@ SIMDSOFTMAX_NOINLINE void narrow_logsumexp(const RowsTask& task, RowCursor& curs
     const bool together = logs.find_logsumexps(x, n);
     double* const results = logs.results();
     if constexpr (sizeof(Compute<In>) == sizeof(float)) {
-      bool any_near_zero = false;
-      for (std::size_t r = 0; r < n && together; ++r) any_near_zero |= results[r] < 4 && results[r] > -4;
-      if (any_near_zero) refine_logsumexps(x, task.cols, n, results);
+      if constexpr (refines_here<In>) {
+        bool any_near_zero = false;
+        for (std::size_t r = 0; r < n && together; ++r) any_near_zero |= is_near_zero(results[r]);
+        if (any_near_zero) refine(x, task.cols, n, results);
+      } else {
+        for (std::size_t r = 0; r < n; ++r) results[r] = is_near_zero(results[r]) ? Limits<double>::nan : results[r];
+      }
     }
     if (together) store_run(results, y, task.output.dtype, task.output.row_strides[inner], n);
     for (std::size_t r = 0; r < n; ++r, cursor.next()) {
