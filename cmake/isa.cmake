@@ -9,7 +9,7 @@ function(simdsoftmax_isa name architecture)
     #error
     #endif
     int main() {}" SIMDSOFTMAX_TARGET_IS${architecture})
-  if(NOT SIMDSOFTMAX_TARGET_IS${architecture})
+  if(NOT SIMDSOFTMAX_TARGET_IS${architecture} OR (SIMDSOFTMAX_ISAS AND NOT name IN_LIST SIMDSOFTMAX_ISAS))
     return()
   endif()
   # -O2 in every configuration: what -O3 would unroll is unrolled in the source, for half the time to compile.
