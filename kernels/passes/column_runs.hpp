@@ -222,7 +222,13 @@ SIMDSOFTMAX_NOINLINE bool normalize_runs(std::size_t cols, std::size_t n, double
     F64 s[lanes];
     for (std::size_t l = 0; l < used; ++l) s[l] = load(of[l] + i);
     std::size_t present = used;
-    for (std::size_t half = lanes / 2; half > 0; half /= 2) {
+    std::size_t half = lanes / 2;
+    if constexpr (!BlockState<T>::compensated) {  // neighbours first
+      for (std::size_t l = 0; 2 * l < used; ++l) s[l] = 2 * l + 1 < used ? s[2 * l] + s[2 * l + 1] : s[2 * l];
+      present = (used + 1) / 2;
+      half /= 2;
+    }
+    for (; half > 0; half /= 2) {
       for (std::size_t l = 0; l < half && l + half < present; ++l) s[l] = s[l] + s[l + half];
       present = present < half ? present : half;
     }

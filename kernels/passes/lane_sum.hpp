@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// One shape of reduction for every ISA. A segment is cut into chunks of virtual vectors of 64 bytes: eight of 16
-// floats, two of 8 doubles. In a chunk, the values of a lane are added as a tree in the compute type, and the result to
-// the f64 sum of that lane; at the end the lanes are added by halving. An ISA with narrower registers takes a virtual
-// vector in several steps and does the same additions.
+// One shape of reduction for every ISA. A segment is cut into chunks of two virtual vectors of 64 bytes: of 16
+// floats, or of 8 doubles. In a chunk, the two values of a lane are added in the compute type, and the result to the f64
+// sum of that lane. At the end the lanes are added: for f32 neighbours first, then both by halving. An ISA with narrower
+// registers takes a virtual vector in several steps and does the same additions.
 //
-// For f32 the tree rounds twice (three times measured up to 4.5 ULP in rows that a few exponentials dominate), and the
-// f64 sums are then exact to about cols / 64 * 2^-53. For f64 the lanes
-// are compensated, and the chunks short, because their tree is not: plain lanes behind a tree of eight measured 7 ULP.
+// For f32 a chunk is rounded once, which the bound of softmax (4 ULP) has room for, and for no more than that; the f64
+// sums are then exact to about cols / 32 * 2^-53. For f64 the lanes are compensated: plain ones behind a tree of eight
+// measured 7 ULP.
 
 #include "passes/split_sum.hpp"
 
@@ -18,7 +18,7 @@ namespace {
 template <class T>
 constexpr std::size_t virtual_width = 64 / sizeof(T);
 template <class T>
-constexpr std::size_t chunk_vectors = sizeof(T) == 4 ? 4 : 2;
+constexpr std::size_t chunk_vectors = 2;
 template <class T>
 constexpr std::size_t chunk_length = virtual_width<T>* chunk_vectors<T>;
 
@@ -31,6 +31,15 @@ SIMDSOFTMAX_INLINE Vector<T> tree_sum(std::size_t begin, const Leaf& leaf) {
     const Vector<T> left = tree_sum<T, count / 2>(begin, leaf);
     return left + tree_sum<T, count / 2>(begin + count / 2 * virtual_width<T>, leaf);
   }
+}
+
+// Sums of addends are below this if and only if none was NaN: no exponentials of a segment have a sum of 2^128.
+constexpr double addend_of_nan = 0x1p128 / addend_unit;
+
+// A sum of addends as what it is the sum of, or NaN.
+SIMDSOFTMAX_INLINE double finished(double sum) { return sum < addend_of_nan ? sum * addend_unit : Limits<double>::nan; }
+SIMDSOFTMAX_INLINE F64 finished(F64 sum) {
+  return xsimd::select(sum < F64(addend_of_nan), sum * F64(addend_unit), F64(Limits<double>::nan));
 }
 
 template <class T>
@@ -63,14 +72,14 @@ class LaneSum {
   }
 
   SIMDSOFTMAX_INLINE void scale(double factor) {
-    for (F64& s : sums_) s = s * F64(factor);
+    for (F64& s : sums_) s = compensated ? s * F64(factor) : xsimd::select(s < F64(addend_of_nan), s * F64(factor), s);
     for (F64& s : low_) s = s * F64(factor);
   }
 
   SIMDSOFTMAX_INLINE SplitSum total() const {
-    if constexpr (!compensated) return {halved(sums_), 0.0};
+    if constexpr (!compensated) return {finished(lane_sum(halved_to_vector())), 0.0};
     // Dominated by one lane, as they often are, the lanes must not be rounded again either.
-    SplitSum sum = {0.0, halved(low_)};
+    SplitSum sum = {0.0, lane_sum(halved_rest())};
     alignas(64) double lanes[virtual_width<T>];
     for (std::size_t i = 0; i < count; ++i) sums_[i].store_aligned(lanes + i * width<double>);
     for (const double lane : lanes) accumulate(sum, lane);
@@ -80,16 +89,20 @@ class LaneSum {
   // For totals of several rows at once: the lanes, and what they or their rests have become when one vector holds them.
   static constexpr std::size_t count = virtual_width<T> / width<double>;
   SIMDSOFTMAX_INLINE F64 lanes(std::size_t i) const { return sums_[i]; }
-  SIMDSOFTMAX_INLINE F64 halved_to_vector() const { return halved_to_vector(sums_); }
-  SIMDSOFTMAX_INLINE F64 halved_rest() const { return halved_to_vector(low_); }
+  SIMDSOFTMAX_INLINE F64 halved_to_vector() const {
+    F64 pairs[steps];
+    for (std::size_t i = 0; i < steps; ++i) pairs[i] = add_neighbours(sums_[2 * i], sums_[2 * i + 1]);
+    return halved(pairs);
+  }
+  SIMDSOFTMAX_INLINE F64 halved_rest() const { return halved(low_); }
 
  private:
   static constexpr std::size_t steps = virtual_width<T> / width<T>;
   static constexpr bool compensated = sizeof(T) == sizeof(double);
 
   SIMDSOFTMAX_INLINE void widen_add(std::size_t step, F32 v) {
-    sums_[2 * step] = sums_[2 * step] + low_half_f64(v);
-    sums_[2 * step + 1] = sums_[2 * step + 1] + high_half_f64(v);
+    sums_[2 * step] = sums_[2 * step] + first_addends(v);
+    sums_[2 * step + 1] = sums_[2 * step + 1] + second_addends(v);
   }
   // Knuth's two-sum: what the addition rounds away is kept.
   SIMDSOFTMAX_INLINE void widen_add(std::size_t step, F64 v) {
@@ -99,11 +112,11 @@ class LaneSum {
     sums_[step] = sum;
   }
 
-  SIMDSOFTMAX_INLINE static double halved(const F64 (&lanes)[count]) { return lane_sum(halved_to_vector(lanes)); }
-  SIMDSOFTMAX_INLINE static F64 halved_to_vector(const F64 (&lanes)[count]) {
-    F64 s[count];
-    for (std::size_t i = 0; i < count; ++i) s[i] = lanes[i];
-    for (std::size_t half = count / 2; half > 0; half /= 2) {
+  template <std::size_t vectors>
+  SIMDSOFTMAX_INLINE static F64 halved(const F64 (&lanes)[vectors]) {
+    F64 s[vectors];
+    for (std::size_t i = 0; i < vectors; ++i) s[i] = lanes[i];
+    for (std::size_t half = vectors / 2; half > 0; half /= 2) {
       for (std::size_t i = 0; i < half; ++i) s[i] = s[i] + s[i + half];
     }
     return s[0];

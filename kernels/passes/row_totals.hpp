@@ -20,51 +20,43 @@ struct StoredRows {
 
 // The lane sums of a row of f32, added up until one vector holds them.
 //
-// A row of `vectors` virtual vectors, the last one perhaps in part; 0: within one vector of doubles.
+// A row of `vectors` virtual vectors, the last one perhaps in part; 0: within one vector of floats.
 template <std::size_t vectors>
 class ShortLanes {
  public:
   ShortLanes(const float* e, std::size_t cols) : e_(e), cols_(cols) {}
 
-  SIMDSOFTMAX_INLINE F64 sum() const {
-    if constexpr (vectors == 0) return wide<0>();
-    return every<0, 1>();
-  }
+  SIMDSOFTMAX_INLINE F64 sum() const { return every < 0, vectors == 0 ? steps : 1 > (); }
 
  private:
-  static constexpr std::size_t count = virtual_width<float> / width<double>;
+  static constexpr std::size_t steps = virtual_width<float> / width<float>;
 
-  // Of vectors first, first + stride, ... of the f64 lanes.
+  // Of vectors first, first + stride, ... of a virtual vector.
   template <std::size_t first, std::size_t stride>
   SIMDSOFTMAX_INLINE F64 every() const {
-    if constexpr (stride == count) {
-      return wide<first>();
+    if constexpr (stride == steps) {
+      constexpr std::size_t at = first * width<float>;
+      F64 even = first_addends(chunk<0, at>());
+      F64 odd = second_addends(chunk<0, at>());
+      if constexpr (vectors > chunk_vectors<float>) {
+        even = even + first_addends(chunk<chunk_vectors<float>, at>());
+        odd = odd + second_addends(chunk<chunk_vectors<float>, at>());
+      }
+      return add_neighbours(even, odd);
     } else {
       return every<first, 2 * stride>() + every<first + stride, 2 * stride>();
     }
   }
 
-  template <std::size_t k>
-  SIMDSOFTMAX_INLINE F64 wide() const {
-    if constexpr (vectors <= 1) {
-      return keep_first(low_half_f64(load_low_half(e_ + k * width<double>)), present<width<double>>(k * width<double>));
-    } else {
-      const F32 v = tree<k / 2 * width<float>>();
-      return k % 2 == 0 ? low_half_f64(v) : high_half_f64(v);
-    }
-  }
-
-  template <std::size_t at>
-  SIMDSOFTMAX_INLINE F32 tree() const {
-    const F32 pair = load(e_ + at) + value<1, at>();
-    if constexpr (vectors == 2) return pair;
-    if constexpr (vectors == 3) return pair + value<2, at>();
-    return pair + (value<2, at>() + value<3, at>());
+  // Of two virtual vectors.
+  template <std::size_t v, std::size_t at>
+  SIMDSOFTMAX_INLINE F32 chunk() const {
+    if constexpr (v + 1 >= vectors) return value<v, at>();
+    return value<v, at>() + value<v + 1, at>();
   }
 
   template <std::size_t v, std::size_t at>
   SIMDSOFTMAX_INLINE F32 value() const {
-    if constexpr (v >= vectors) return F32(0.0f);
     constexpr std::size_t i = v * virtual_width<float> + at;
     if constexpr (v + 1 < vectors) return load(e_ + i);
     return keep_first(load(e_ + i), present<width<float>>(i));
@@ -129,10 +121,14 @@ struct GroupTotals {
   F64 low;
 };
 
+// vector(i): what the lanes of row i have become when one vector holds them.
+template <class RowVector>
+SIMDSOFTMAX_INLINE GroupTotals totals_by(const RowVector& vector) {
+  return {finished(halved<1>(0, vector)), F64(0.0)};
+}
+
 SIMDSOFTMAX_INLINE GroupTotals totals_of(const LaneSum<float>* lanes) {
-  return {halved<1>(
-              0, [lanes](std::size_t i) __attribute__((always_inline)) { return lanes[i].halved_to_vector(); }),
-          F64(0.0)};
+  return totals_by([lanes](std::size_t i) __attribute__((always_inline)) { return lanes[i].halved_to_vector(); });
 }
 
 // The lanes of f64 are not halved: a row's are added one after the other, compensated.
@@ -188,7 +184,7 @@ SIMDSOFTMAX_NOINLINE void sum_short_rows(const StoredRows<float>& stored, const 
   const RowTotals to = totals;
   const auto sum = [cols](const float* e) __attribute__((always_inline)) { return Lanes(e, cols).sum(); };
   const auto set = [&](std::size_t r, const auto& of_row) __attribute__((always_inline)) {
-    to.set(r, {halved<1>(0, of_row), F64(0.0)});
+    to.set(r, totals_by(of_row));
   };
   std::size_t r = 0;
   const float* e = stored.e;
@@ -197,7 +193,7 @@ SIMDSOFTMAX_NOINLINE void sum_short_rows(const StoredRows<float>& stored, const 
         r, [&](std::size_t i) __attribute__((always_inline)) { return sum(e + i * cols); });
   }
   if (r == stored.rows) return;
-  if (r + 1 == stored.rows) return to.set(r, {F64(lane_sum(sum(e))), F64(0.0)});
+  if (r + 1 == stored.rows) return to.set(r, {F64(finished(lane_sum(sum(e)))), F64(0.0)});
   F64 sums[together];
   for (std::size_t i = 0; i < together; ++i) sums[i] = r + i < stored.rows ? sum(e + i * cols) : sums[i - 1];
   set(
@@ -205,7 +201,7 @@ SIMDSOFTMAX_NOINLINE void sum_short_rows(const StoredRows<float>& stored, const 
 }
 
 SIMDSOFTMAX_INLINE void sum_rows(const StoredRows<float>& stored, const RowTotals& totals) {
-  if (stored.cols <= width<double>) return sum_short_rows<ShortLanes<0>>(stored, totals);
+  if (stored.cols <= width<float>) return sum_short_rows<ShortLanes<0>>(stored, totals);
   switch ((stored.cols + virtual_width<float> - 1) / virtual_width<float>) {
     case 1:
       return sum_short_rows<ShortLanes<1>>(stored, totals);

@@ -41,8 +41,7 @@ class ExpCore<double> {
     const F64 shifted = mul_add(hi, F64(log2_e), F64(0x1.8p52));
     const F64 n = shifted - F64(0x1.8p52);
     F64 t = neg_mul_add(n, F64(has_fma ? 0x1.62e42fefa39efp-1 : 0x1.62e42feep-1), hi);
-    t = neg_mul_add(n, F64(has_fma ? 0x1.abc9e3b39803fp-56 : 0x1.a39ef35793c76p-33), t);
-    t = add_low_part<double>(t, x);
+    t = low_parts_added<double>(t, n, F64(has_fma ? 0x1.abc9e3b39803fp-56 : 0x1.a39ef35793c76p-33), x);
     F64 p(coefficients[0]);
     for (std::size_t i = 1; i < 10; ++i) p = mul_add(p, t, F64(coefficients[i]));
     const F64 q = mul_add(t * t, p, t);

@@ -43,8 +43,7 @@ class ExpCore<float> {
     const F32 shifted = mul_add(hi, F32(0x1.715476p+0f), F32(0x1.8p23f));
     const F32 n = shifted - F32(0x1.8p23f);
     F32 t = neg_mul_add(n, F32(0x1.62e4p-1f), hi);
-    t = neg_mul_add(n, F32(0x1.7f7d1cp-20f), t);
-    t = add_low_part<float>(t, x);
+    t = low_parts_added<float>(t, n, F32(0x1.7f7d1cp-20f), x);
     F32 p = mul_add(t, F32(0x1.386eap-10f), F32(0x1.123da2p-7f));
     p = mul_add(p, t, F32(0x1.55a0ecp-5f));
     p = mul_add(p, t, F32(0x1.55547cp-3f));

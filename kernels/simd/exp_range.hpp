@@ -23,11 +23,11 @@ struct ExpRange;
 template <>
 struct ExpRange<float> {
   static constexpr int headroom = 32;
-  static constexpr int climb = 88;
+  static constexpr int climb = 80;
   static constexpr int depth = headroom + 97;
   // From here on (in magnitude) a row's logits are taken relative to its maximum instead, which is exact near it:
   // beyond, the multiple of ln 2 that the reduction subtracts is no longer exact or no longer well rounded.
-  static constexpr float giant = has_fma ? 0x1p16f : 0x1p8f;
+  static constexpr float giant = has_fma ? 0x1p15f : 0x1p8f;
 };
 
 template <>
@@ -51,7 +51,7 @@ SIMDSOFTMAX_INLINE std::int64_t anchor_of(T max) {
 
 // A sum this large may hold an exponential beyond the climb.
 template <class T>
-constexpr double climbed_sum = sizeof(T) == 4 ? 0x1p118 : 0x1p942;
+constexpr double climbed_sum = sizeof(T) == 4 ? 0x1p110 : 0x1p942;
 
 // Logits held within what an anchor allows: from below always, so that -inf and the like become a negligible power of
 // two, and from above when `above` says that the anchor may be lower than the row's maximum.
@@ -79,13 +79,14 @@ class LogitRange {
   Vector<T> highest_;
 };
 
+// t - n * c, and the lo of a logit, rounded once (c being small).
 template <class T>
-SIMDSOFTMAX_INLINE Vector<T> add_low_part(Vector<T> t, Vector<T>) {
-  return t;
+SIMDSOFTMAX_INLINE Vector<T> low_parts_added(Vector<T> t, Vector<T> n, Vector<T> c, Vector<T>) {
+  return neg_mul_add(n, c, t);
 }
 template <class T>
-SIMDSOFTMAX_INLINE Vector<T> add_low_part(Vector<T> t, const SplitLogit<T>& x) {
-  return t + x.lo;
+SIMDSOFTMAX_INLINE Vector<T> low_parts_added(Vector<T> t, Vector<T> n, Vector<T> c, const SplitLogit<T>& x) {
+  return t + neg_mul_add(n, c, x.lo);
 }
 
 }  // namespace

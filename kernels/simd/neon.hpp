@@ -54,6 +54,13 @@ SIMDSOFTMAX_INLINE bool any_above(F64 a, F64 b) { return vmaxvq_u32(vreinterpret
 SIMDSOFTMAX_INLINE F64 low_half_f64(F32 v) { return vcvt_f64_f32(vget_low_f32(v)); }
 SIMDSOFTMAX_INLINE F64 high_half_f64(F32 v) { return vcvt_high_f64_f32(v); }
 
+// All lanes as doubles, in units of addend_unit.
+constexpr double addend_unit = 1;
+SIMDSOFTMAX_INLINE F64 first_addends(F32 v) { return low_half_f64(v); }
+SIMDSOFTMAX_INLINE F64 second_addends(F32 v) { return high_half_f64(v); }
+// Lane 2 k and lane 2 k + 1 of what both were made of.
+SIMDSOFTMAX_INLINE F64 add_neighbours(F64 first, F64 second) { return vpaddq_f64(first, second); }
+
 // Both converted to floats, `low` to the lower half.
 SIMDSOFTMAX_INLINE F32 join_halves(F64 low, F64 high) { return vcvt_high_f32_f64(vcvt_f32_f64(low), high); }
 

@@ -44,6 +44,19 @@ SIMDSOFTMAX_INLINE bool any_above(F64 a, F64 b) { return _mm_movemask_pd(_mm_cmp
 SIMDSOFTMAX_INLINE F64 low_half_f64(F32 v) { return _mm_cvtps_pd(v); }
 SIMDSOFTMAX_INLINE F64 high_half_f64(F32 v) { return _mm_cvtps_pd(_mm_movehl_ps(v, v)); }
 
+// Lanes 0, 2, ... and 1, 3, ... of numbers that are not negative, as doubles in units of addend_unit: the bits of a
+// float, moved, are those of a double with the same significand and an exponent lower by 896. Two instructions and one,
+// where conversions take five. Infinity and NaN become numbers from 2^128 on, in those units.
+constexpr double addend_unit = 0x1p896;
+SIMDSOFTMAX_INLINE F64 first_addends(F32 v) {
+  return _mm_castsi128_pd(_mm_mul_epu32(_mm_castps_si128(v), _mm_set1_epi64x(1 << 29)));
+}
+SIMDSOFTMAX_INLINE F64 second_addends(F32 v) {
+  return _mm_castsi128_pd(_mm_and_si128(_mm_srli_epi64(_mm_castps_si128(v), 3), _mm_set1_epi64x(0x1FFFFFFFE0000000)));
+}
+// Lane 2 k and lane 2 k + 1 of what both were made of.
+SIMDSOFTMAX_INLINE F64 add_neighbours(F64 first, F64 second) { return first + second; }
+
 // Both converted to floats, `low` to the lower half.
 SIMDSOFTMAX_INLINE F32 join_halves(F64 low, F64 high) { return _mm_movelh_ps(_mm_cvtpd_ps(low), _mm_cvtpd_ps(high)); }
 

@@ -7,7 +7,7 @@ namespace simdsoftmax::SIMDSOFTMAX_ISA {
 namespace {
 
 // The anchor comes from the first logits of the row instead of its maximum, which saves the pass over all of it: any
-// power of two near the maximum serves. A row that climbs out of the range of that anchor (60 above the largest of its
+// power of two near the maximum serves. A row that climbs out of the range of that anchor (55 above the largest of its
 // first logits, for f32) shows it by its sum and is walked again. That needs the logits, so a row whose logits the
 // exponentials overwrite goes by way of its maximum.
 struct Anchored {
