@@ -23,6 +23,7 @@ class AccuraciesTest : public ConfigTest {
   }
   simdsoftmax_options exact_options(double theta = 1) const { return options_of(SIMDSOFTMAX_EXACT, theta); }
   bool is_f64() const { return pair().in == SIMDSOFTMAX_F64; }
+  bool has_fast() const { return !is_f64() && in().bytes == out().bytes; }
 };
 
 // At least 99.999 %, of a million for f32 logits.
@@ -158,7 +159,7 @@ TEST_P(AccuraciesTest, FastIsBalancedWhereItIsNotOffered) {
   const Bytes logits = encode(pair().in, normal_logits(in(), shape.rows * shape.cols, 4, 94));
   const simdsoftmax_options fast = options_of(SIMDSOFTMAX_FAST);
   const simdsoftmax_options balanced = options_of(SIMDSOFTMAX_BALANCED);
-  if (is_f64()) {
+  if (!has_fast()) {
     EXPECT_EQ(softmax(pair(), shape, logits, fast), softmax(pair(), shape, logits, balanced));
   }
   EXPECT_EQ(softmax(pair(), shape, logits, options_of(SIMDSOFTMAX_FAST, 0.5)),
@@ -174,7 +175,9 @@ TEST_P(AccuraciesTest, AccuraciesDiffer) {
   const Shape shape{4, 300};
   const Bytes logits = encode(pair().in, normal_logits(in(), shape.rows * shape.cols, 4, 95));
   const Bytes balanced = softmax(pair(), shape, logits, options_of(SIMDSOFTMAX_BALANCED));
-  EXPECT_NE(softmax(pair(), shape, logits, options_of(SIMDSOFTMAX_FAST)), balanced);
+  if (has_fast()) {
+    EXPECT_NE(softmax(pair(), shape, logits, options_of(SIMDSOFTMAX_FAST)), balanced);
+  }
   EXPECT_NE(softmax(pair(), shape, logits, options_of(SIMDSOFTMAX_EXACT)), balanced);
 }
 
