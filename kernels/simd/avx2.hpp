@@ -225,5 +225,57 @@ SIMDSOFTMAX_INLINE F32 load_first(const Flag* p, std::size_t n, F32) {
   return load(buffer.lane);
 }
 
+// Which of 64 halves, the first one lowest, have the bits `least` to `most`, all of them negative; and whether all that
+// were looked at are among those, or zeros.
+class HalfRange {
+ public:
+  HalfRange(std::uint16_t least, std::uint16_t most)
+      : offset_(_mm256_set1_epi16(static_cast<short>(-least))),
+        range_(_mm256_set1_epi16(static_cast<short>(most - least))),
+        others_(_mm256_setzero_si256()) {}
+
+  template <Dtype D>
+  SIMDSOFTMAX_INLINE void find(const Half<D>* p, std::uint64_t* bits) {
+    const auto half = [&](const Half<D>* from) {
+      const __m256i bytes = _mm256_packs_epi16(within(from), within(from + 16));
+      return std::uint64_t{static_cast<std::uint32_t>(_mm256_movemask_epi8(_mm256_permute4x64_epi64(bytes, 0xD8)))};
+    };
+    const std::uint64_t low = half(p);
+    *bits = low | half(p + 32) << 32;
+  }
+  bool others_are_zeros() const { return _mm256_testz_si256(others_, others_) != 0; }
+
+ private:
+  SIMDSOFTMAX_INLINE __m256i within(const void* p) {
+    const __m256i v = _mm256_loadu_si256(static_cast<const __m256i*>(p));
+    const __m256i beyond = _mm256_subs_epu16(_mm256_add_epi16(v, offset_), range_);
+    const __m256i is_within = _mm256_cmpeq_epi16(beyond, _mm256_setzero_si256());
+    others_ = _mm256_or_si256(others_, _mm256_andnot_si256(is_within, _mm256_add_epi16(v, v)));
+    return is_within;
+  }
+
+  __m256i offset_;
+  __m256i range_;
+  __m256i others_;
+};
+
+// Bits of 64 flags, the first one lowest: those that are not 0.
+SIMDSOFTMAX_INLINE std::uint64_t nonzero_bits(const Flag* p) {
+  const auto zeros = [p](int i) {
+    const __m256i v = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + i));
+    const __m256i is_zero = _mm256_cmpeq_epi8(v, _mm256_setzero_si256());
+    return std::uint64_t{static_cast<std::uint32_t>(_mm256_movemask_epi8(is_zero))};
+  };
+  return ~(zeros(0) | zeros(32) << 32);
+}
+
+// 0 in the lanes whose bits from bit i on are set, which a NaN survives; i is a multiple of the lanes.
+SIMDSOFTMAX_INLINE F32 zero_where(const unsigned char* bits, std::size_t i, F32 v) {
+  const __m256i lane = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+  const __m256i all = _mm256_set1_epi8(static_cast<char>(bits[i / 8]));
+  const __m256i set = _mm256_cmpeq_epi32(_mm256_and_si256(all, lane), lane);
+  return _mm256_blendv_ps(v, _mm256_sub_ps(v, v), _mm256_castsi256_ps(set));
+}
+
 }  // namespace
 }  // namespace simdsoftmax::SIMDSOFTMAX_ISA

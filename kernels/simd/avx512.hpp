@@ -204,5 +204,47 @@ SIMDSOFTMAX_INLINE F32 load_first(const Flag* p, std::size_t n, F32) {
   return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(first_lanes16(n), p)));
 }
 
+// Which of 64 halves, the first one lowest, have the bits `least` to `most`, all of them negative; and whether all that
+// were looked at are among those, or zeros.
+class HalfRange {
+ public:
+  HalfRange(std::uint16_t least, std::uint16_t most)
+      : offset_(_mm512_set1_epi16(static_cast<short>(-least))),
+        range_(_mm512_set1_epi16(static_cast<short>(most - least))) {}
+
+  template <Dtype D>
+  SIMDSOFTMAX_INLINE void find(const Half<D>* p, std::uint64_t* bits) {
+    auto* const words = reinterpret_cast<char*>(bits);
+    find(_mm512_loadu_si512(p), words);
+    find(_mm512_loadu_si512(p + 32), words + 4);
+  }
+  bool others_are_zeros() const { return _ktestz_mask32_u8(others_, others_) != 0; }
+
+ private:
+  SIMDSOFTMAX_INLINE void find(__m512i v, char* word) {
+    const __mmask32 within = _mm512_cmple_epu16_mask(_mm512_add_epi16(v, offset_), range_);
+    const __mmask32 nonzero = _mm512_test_epi16_mask(v, _mm512_set1_epi16(0x7FFF));
+    others_ = _kor_mask32(others_, _kxor_mask32(within, nonzero));
+    __builtin_memcpy(word, &within, sizeof within);
+  }
+
+  __m512i offset_;
+  __m512i range_;
+  __mmask32 others_ = 0;
+};
+
+// Bits of 64 flags, the first one lowest: those that are not 0.
+SIMDSOFTMAX_INLINE std::uint64_t nonzero_bits(const Flag* p) {
+  const __m512i v = _mm512_loadu_si512(p);
+  return _cvtmask64_u64(_mm512_test_epi8_mask(v, v));
+}
+
+// 0 in the lanes whose bits from bit i on are set, which a NaN survives; i is a multiple of the lanes.
+SIMDSOFTMAX_INLINE F32 zero_where(const unsigned char* bits, std::size_t i, F32 v) {
+  std::uint16_t lanes;
+  __builtin_memcpy(&lanes, bits + i / 8, sizeof lanes);
+  return _mm512_mask_sub_ps(v, _cvtu32_mask16(lanes), v, v);
+}
+
 }  // namespace
 }  // namespace simdsoftmax::SIMDSOFTMAX_ISA

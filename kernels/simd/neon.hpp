@@ -209,5 +209,62 @@ SIMDSOFTMAX_INLINE F32 load_first(const Flag* p, std::size_t n, F32) {
   return load(buffer.lane);
 }
 
+// Bit i: byte i, all of whose bits are the same.
+SIMDSOFTMAX_INLINE std::uint64_t byte_bits(uint8x16_t bytes) {
+  constexpr std::uint8_t powers[16] = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
+  const uint8x16_t v = vandq_u8(bytes, vld1q_u8(powers));
+  const uint8x16_t pairs = vpaddq_u8(v, v);
+  const uint8x16_t fours = vpaddq_u8(pairs, pairs);
+  return vgetq_lane_u16(vreinterpretq_u16_u8(vpaddq_u8(fours, fours)), 0);
+}
+
+// Which of 64 halves, the first one lowest, have the bits `least` to `most`, all of them negative; and whether all that
+// were looked at are among those, or zeros.
+class HalfRange {
+ public:
+  HalfRange(std::uint16_t least, std::uint16_t most)
+      : least_(vdupq_n_u16(least)), most_(vdupq_n_u16(most)), others_(vdupq_n_u16(0)) {}
+
+  template <Dtype D>
+  SIMDSOFTMAX_INLINE void find(const Half<D>* p, std::uint64_t* bits) {
+    std::uint64_t found = 0;
+    for (int i = 0; i < 64; i += 16) {
+      const uint8x8_t low = vmovn_u16(within(p + i));
+      found |= byte_bits(vcombine_u8(low, vmovn_u16(within(p + i + 8)))) << i;
+    }
+    *bits = found;
+  }
+  bool others_are_zeros() const { return vmaxvq_u16(others_) == 0; }
+
+ private:
+  SIMDSOFTMAX_INLINE uint16x8_t within(const void* p) {
+    const uint16x8_t v = vreinterpretq_u16_u8(vld1q_u8(static_cast<const std::uint8_t*>(p)));
+    const uint16x8_t is_within = vandq_u16(vcgeq_u16(v, least_), vcleq_u16(v, most_));
+    others_ = vorrq_u16(others_, vbicq_u16(vshlq_n_u16(v, 1), is_within));
+    return is_within;
+  }
+
+  uint16x8_t least_;
+  uint16x8_t most_;
+  uint16x8_t others_;
+};
+
+// Bits of 64 flags, the first one lowest: those that are not 0.
+SIMDSOFTMAX_INLINE std::uint64_t nonzero_bits(const Flag* p) {
+  std::uint64_t bits = 0;
+  for (int i = 0; i < 64; i += 16) {
+    const uint8x16_t v = vld1q_u8(reinterpret_cast<const std::uint8_t*>(p + i));
+    bits |= byte_bits(vtstq_u8(v, v)) << i;
+  }
+  return bits;
+}
+
+// 0 in the lanes whose bits from bit i on are set, which a NaN survives; i is a multiple of the lanes.
+SIMDSOFTMAX_INLINE F32 zero_where(const unsigned char* bits, std::size_t i, F32 v) {
+  constexpr std::uint32_t lanes[4] = {1, 2, 4, 8};
+  const uint32x4_t set = vtstq_u32(vdupq_n_u32(static_cast<std::uint32_t>(bits[i / 8] >> i % 8)), vld1q_u32(lanes));
+  return vbslq_f32(set, vsubq_f32(v, v), v);
+}
+
 }  // namespace
 }  // namespace simdsoftmax::SIMDSOFTMAX_ISA

@@ -242,5 +242,57 @@ SIMDSOFTMAX_INLINE F32 load_first(const Flag* p, std::size_t n, F32) {
   return load(buffer.lane);
 }
 
+// Which of 64 halves, the first one lowest, have the bits `least` to `most`, all of them negative; and whether all that
+// were looked at are among those, or zeros.
+class HalfRange {
+ public:
+  HalfRange(std::uint16_t least, std::uint16_t most)
+      : offset_(_mm_set1_epi16(static_cast<short>(-least))),
+        range_(_mm_set1_epi16(static_cast<short>(most - least))),
+        others_(_mm_setzero_si128()) {}
+
+  template <Dtype D>
+  SIMDSOFTMAX_INLINE void find(const Half<D>* p, std::uint64_t* bits) {
+    std::uint64_t found = 0;
+    for (int i = 0; i < 64; i += 16) {
+      const __m128i low = within(p + i);
+      found |= static_cast<std::uint64_t>(_mm_movemask_epi8(_mm_packs_epi16(low, within(p + i + 8)))) << i;
+    }
+    *bits = found;
+  }
+  bool others_are_zeros() const { return _mm_movemask_epi8(_mm_cmpeq_epi8(others_, _mm_setzero_si128())) == 0xFFFF; }
+
+ private:
+  SIMDSOFTMAX_INLINE __m128i within(const void* p) {
+    const __m128i v = _mm_loadu_si128(static_cast<const __m128i*>(p));
+    const __m128i beyond = _mm_subs_epu16(_mm_add_epi16(v, offset_), range_);
+    const __m128i is_within = _mm_cmpeq_epi16(beyond, _mm_setzero_si128());
+    others_ = _mm_or_si128(others_, _mm_andnot_si128(is_within, _mm_add_epi16(v, v)));
+    return is_within;
+  }
+
+  __m128i offset_;
+  __m128i range_;
+  __m128i others_;
+};
+
+// Bits of 64 flags, the first one lowest: those that are not 0.
+SIMDSOFTMAX_INLINE std::uint64_t nonzero_bits(const Flag* p) {
+  std::uint64_t zeros = 0;
+  for (int i = 0; i < 64; i += 16) {
+    const __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + i));
+    zeros |= static_cast<std::uint64_t>(_mm_movemask_epi8(_mm_cmpeq_epi8(v, _mm_setzero_si128()))) << i;
+  }
+  return ~zeros;
+}
+
+// 0 in the lanes whose bits from bit i on are set, which a NaN survives; i is a multiple of the lanes.
+SIMDSOFTMAX_INLINE F32 zero_where(const unsigned char* bits, std::size_t i, F32 v) {
+  const __m128i lane = _mm_setr_epi32(1, 2, 4, 8);
+  const __m128i all = _mm_set1_epi32(bits[i / 8] >> i % 8);
+  const __m128 set = _mm_castsi128_ps(_mm_cmpeq_epi32(_mm_and_si128(all, lane), lane));
+  return _mm_or_ps(_mm_andnot_ps(set, v), _mm_and_ps(set, _mm_sub_ps(v, v)));
+}
+
 }  // namespace
 }  // namespace simdsoftmax::SIMDSOFTMAX_ISA

@@ -4,11 +4,10 @@
 #include "simd/scalar.hpp"
 #include "staging/pre_ops.hpp"
 #include "staging/row_cursor.hpp"
+#include "staging/visible_columns.hpp"
 
 namespace simdsoftmax::SIMDSOFTMAX_ISA {
 namespace {
-
-using detail::PreOps;
 
 // The logits of one row of any dtype and stride, with pre-operations. Passes see them tile by tile; where memory
 // already holds what they need, they see memory.
@@ -103,40 +102,13 @@ class StagedSource {
 
   static std::size_t smaller(std::size_t a, std::size_t b) { return a < b ? a : b; }
 
-  static std::int64_t clamped(std::int64_t value, std::size_t most) {
-    return value < 0 ? 0 : value < static_cast<std::int64_t>(most) ? value : static_cast<std::int64_t>(most);
-  }
-
   void read(const PreOps& pre_ops, const RowCursor& row) {
-    const std::size_t cols = last_;
     theta_low_ = pre_ops.theta_low;
     softcap_ = pre_ops.softcap;
-    if (pre_ops.causal || pre_ops.window != 0) {
-      // |query| is at most the elements of a tensor, so only the offset can overflow.
-      std::int64_t position;
-      if (__builtin_add_overflow(row.at(pre_ops.query), pre_ops.query_offset, &position)) {
-        position = std::int64_t{1} << 62;
-      }
-      if (pre_ops.causal && position < static_cast<std::int64_t>(cols)) {
-        last_ = static_cast<std::size_t>(clamped(position + 1, cols));
-      }
-      std::int64_t before;
-      if (pre_ops.window != 0 && !__builtin_sub_overflow(position, pre_ops.window, &before)) {
-        first_ = before < 0 ? 0 : static_cast<std::size_t>(clamped(before, cols - 1)) + 1;
-      }
-    }
-    if (pre_ops.lengths.data != nullptr) {
-      std::int64_t length;
-      std::int32_t narrow_length;
-      if (pre_ops.lengths.dtype == Dtype::i64) {
-        __builtin_memcpy(&length, row.at(pre_ops.lengths), sizeof length);
-      } else {
-        __builtin_memcpy(&narrow_length, row.at(pre_ops.lengths), sizeof narrow_length);
-        length = narrow_length;
-      }
-      last_ = static_cast<std::size_t>(clamped(length, last_));
-    }
-    if (first_ > last_) first_ = last_;
+    const char* const length = pre_ops.lengths.data != nullptr ? row.at(pre_ops.lengths) : nullptr;
+    const VisibleColumns visible = visible_columns(pre_ops, row.at(pre_ops.query), length, last_);
+    first_ = visible.first;
+    last_ = visible.last;
     if (pre_ops.bias.data != nullptr) {
       bias_ = row.at(pre_ops.bias);
       bias_dtype_ = pre_ops.bias.dtype;

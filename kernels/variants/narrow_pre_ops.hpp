@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "variants/narrow.hpp"
+
+namespace simdsoftmax::SIMDSOFTMAX_ISA {
+namespace {
+
+// What Narrow does, for rows of f32 with the pre-operations that need no staging: a factor, columns that are hidden,
+// and columns at the end that take no part. All logits lie within the span, hidden ones too, so their exponentials are
+// finite, and zero takes their place.
+
+// Rows of a block, of cols columns each; those of row r from visible[r] on take no part. Bit c of row r is bit c % 64
+// of word c / 64 of hidden + r * hidden_stride.
+struct PreOpBlock {
+  std::size_t rows;
+  std::size_t cols;
+  const std::size_t* visible;
+  const std::uint64_t* hidden;  // null: none
+  std::size_t hidden_stride;
+};
+
+// Logits as they are, and times a factor, which is the sum of two numbers.
+struct AsTheyAre {
+  SIMDSOFTMAX_INLINE F32 operator()(F32 x) const { return x; }
+};
+struct TimesFactor {
+  F32 high;
+  F32 low;
+
+  SIMDSOFTMAX_INLINE SplitLogit<float> operator()(F32 x) const {
+    const F32 product = x * high;
+    return {product, mul_add(x, low, product_error(x, high, product))};
+  }
+};
+
+// How many of the lanes from column i on are among n columns. With it a last chunk is taken in whole vectors, however
+// much of it there is: rows of nearly the same length then take the same branches.
+SIMDSOFTMAX_INLINE std::size_t lanes_from(std::size_t i, std::size_t n) {
+  const std::size_t left = n > i ? n - i : 0;
+  return left < width<float> ? left : width<float>;
+}
+
+struct LogitSpan {
+  float min;
+  float max;
+};
+
+// Of the logits that take part, and perhaps of some of the others. A NaN is passed over, or returned.
+SIMDSOFTMAX_NOINLINE LogitSpan span_pass(const EvenRows<const float>& x, const PreOpBlock& block) {
+  const F32 infinite(Limits<float>::infinity);
+  F32 least[2] = {infinite, infinite};
+  F32 most[2] = {-infinite, -infinite};
+  for (std::size_t r = 0; r < block.rows; ++r) {
+    const float* const run = x[r];
+    const std::size_t n = block.visible[r];
+    const auto take = [&](std::size_t i, int k) __attribute__((always_inline)) {
+      const F32 v = load(run + i);
+      least[k] = min_or_second(v, least[k]);
+      most[k] = max_or_second(v, most[k]);
+    };
+    constexpr std::size_t w = width<float>;
+    const std::size_t whole = n - n % (4 * w);
+    std::size_t i = 0;
+    for (; i < whole; i += 4 * w) {
+      take(i, 0);
+      take(i + w, 1);
+      take(i + 2 * w, 0);
+      take(i + 3 * w, 1);
+    }
+    if (i == n) continue;
+    for (std::size_t k = i; k < i + 4 * w; k += w) {
+      const std::size_t m = lanes_from(k, n);
+      least[0] = min_or_second(load_first(run + k, m, infinite), least[0]);
+      most[0] = max_or_second(load_first(run + k, m, -infinite), most[0]);
+    }
+  }
+  return {-lane_max(-min_or_second(least[0], least[1])), lane_max(max_or_second(most[0], most[1]))};
+}
+
+// Exponentials of a block, row behind row, 0 in what is left of a last chunk, and their sums. `any`: one of
+// the logits.
+template <bool hides, bool ends, class Product>
+SIMDSOFTMAX_NOINLINE void pre_op_exp_sum_pass(const EvenRows<const float>& rows, const PreOpBlock& given,
+                                              const Product& product_of, std::int64_t anchor, float any, float* to,
+                                              const Destination& destination, const RowTotals& totals) {
+  const ExpCore<float> exp(anchor);
+  const Product product = product_of;
+  const PreOpBlock block = given;
+  const EvenRows<const float> x = rows;
+  const Destination y = destination;
+  const auto lanes = [&](std::size_t r) __attribute__((always_inline)) {
+    const float* const logits = x[r];
+    const float* const next = x[block.rows + r];
+    float* const e = to + r * block.cols;
+    const auto* const hidden = reinterpret_cast<const unsigned char*>(block.hidden + r * block.hidden_stride);
+    const auto exponential = [&](std::size_t i, F32 logit) __attribute__((always_inline)) {
+      const F32 v = exp(product(logit));
+      if constexpr (hides) return zero_where(hidden, i, v);
+      return v;
+    };
+    const std::size_t n = block.visible[r];
+    // Lines that will be filled with zeros come in meanwhile too.
+    const std::size_t hidden_pace = 2 * n <= block.cols ? 2 : 1;
+    const auto whole = [&](std::size_t i) __attribute__((always_inline)) {
+      __builtin_prefetch(next + i);
+      y.expect(r, i);
+      if constexpr (ends) {
+        y.expect(r, n + hidden_pace * i);
+        if (hidden_pace > 1) y.expect(r, n + 2 * i + width<float>);
+      }
+      const F32 v = exponential(i, load(logits + i));
+      store(e + i, v);
+      return v;
+    };
+    const auto part = [&](std::size_t i, std::size_t m) __attribute__((always_inline)) {
+      const F32 v = keep_first(exponential(i, load_first(logits + i, m, F32(any))), m);
+      store(e + i, v);
+      return v;
+    };
+    if constexpr (!hides && !ends) return lanes_of<float>(n, whole, part);
+    LaneSum<float> sum;
+    std::size_t i = 0;
+    const auto in_chunk = [&](std::size_t k) __attribute__((always_inline)) { return whole(i + k); };
+    const auto at_end = [&](std::size_t k) __attribute__((always_inline)) { return part(i + k, lanes_from(i + k, n)); };
+    for (; i + chunk_length<float> <= n; i += chunk_length<float>) sum.add(in_chunk);
+    if (i < n) sum.add(at_end);
+    return sum;
+  };
+  sum_rows<float>(block.rows, lanes, totals);
+}
+
+// Probabilities of a block; 0 where columns take no part.
+SIMDSOFTMAX_NOINLINE void pre_op_scale_pass(const float* e, const PreOpBlock& given, const RowFactors<float>& factors,
+                                            const EvenRows<float>& rows) {
+  const F32 unlift(static_cast<float>(1 / normalizer_lift));
+  const F32 zero(0.0f);
+  const PreOpBlock block = given;
+  const EvenRows<float> to = rows;
+  for (std::size_t r = 0; r < block.rows; ++r, e += block.cols) {
+    float* const y = to[r];
+    const std::size_t chunks = (block.visible[r] + chunk_length<float> - 1) / chunk_length<float>;
+    const std::size_t n = chunks * chunk_length<float> < block.cols ? chunks * chunk_length<float> : block.cols;
+    const F32 high(factors.high[r]);
+    const F32 low(factors.low[r]);
+    const auto probability = [&](std::size_t i) __attribute__((always_inline)) {
+      const F32 v = load(e + i);
+      return mul_add(v, high, v * low) * unlift;
+    };
+    for_each_vector<float>(
+        0, n, [&](std::size_t i) __attribute__((always_inline)) { store(y + i, probability(i)); },
+        [&](std::size_t i, std::size_t m) __attribute__((always_inline)) { store_first(y + i, m, probability(i)); });
+    for_each_vector<float>(
+        n, block.cols, [&](std::size_t i) __attribute__((always_inline)) { store(y + i, zero); },
+        [&](std::size_t i, std::size_t m) __attribute__((always_inline)) { store_first(y + i, m, zero); });
+  }
+}
+
+class NarrowPreOps {
+ public:
+  // theta: what every logit is multiplied by; ends: whether columns at the end may take no part.
+  NarrowPreOps(std::size_t cols, double theta, bool ends, bool streams)
+      : cols_(cols),
+        rows_at_once_(rows_at_once(cols, ends ? 2 * narrow_block_bytes : narrow_block_bytes)),
+        factor_(static_cast<float>(theta)),
+        factor_low_(static_cast<float>(theta - static_cast<double>(factor_))),
+        ends_(ends),
+        streams_(streams && cols >= least_streamed) {}
+
+  std::size_t rows_at_once() const { return rows_at_once_; }
+
+  // For each row of a block: how many columns take part, and which of those are hidden.
+  std::size_t& visible(std::size_t r) { return visible_[r]; }
+  std::uint64_t* hidden(std::size_t r) { return hidden_ + r * words_of_row(); }
+  void clear_hidden(std::size_t rows) {
+    for (std::size_t i = 0; i < rows * words_of_row(); ++i) hidden_[i] = 0;
+  }
+  std::size_t words_of_row() const { return (cols_ + 63) / 64; }
+
+  // Probabilities of at most rows_at_once() rows. `hidden_rows`: of how many of them there are hidden columns; all, or
+  // that of the first for all. False if their logits do not lie within the span, or one of them has no mass or a NaN:
+  // nothing has been written then.
+  bool walk(const EvenRows<const float>& x, const EvenRows<float>& y, std::size_t rows, std::size_t hidden_rows,
+            bool in_place) {
+    const PreOpBlock block = {rows, cols_, visible_, hidden_rows > 0 ? hidden_ : nullptr,
+                              hidden_rows > 1 ? words_of_row() : 0};
+    const LogitSpan logits = span_pass(x, block);
+    const float a = logits.min * factor_;
+    const float b = logits.max * factor_;
+    const LogitSpan span = factor_ < 0 ? LogitSpan{b, a} : LogitSpan{a, b};
+    constexpr float giant = ExpRange<float>::giant;
+    if (!(span.max - span.min <= narrow_span<float> && span.max < giant && span.min > -giant)) return false;
+    if (logits.min > logits.max) return false;  // there are none
+    // Long rows leave no room beside them in L1.
+    float* const e = !streams_ && !in_place && cols_ > longest_on_stack && cols_ % chunk_length<float> == 0
+                         ? y.first
+                         : exponentials_;
+    exponentiate(x, y, e, block, span.max, logits.max);
+    const RowFactors<float> factors = {row_factor_, row_factor_low_};
+    for (std::size_t r = 0; r < rows; r += width<double>) {
+      set_factors<float, Accuracy::balanced>(r, {load(high_ + r), load(low_ + r)}, factors);
+    }
+    for (std::size_t r = 0; r < rows; ++r) {
+      if (!(row_factor_[r] < Limits<float>::infinity)) return false;
+    }
+    if (!streams_) {
+      pre_op_scale_pass(e, block, factors, y);
+      return true;
+    }
+    const EvenRows<float> here = {e, static_cast<std::ptrdiff_t>(cols_ * sizeof(float))};
+    pre_op_scale_pass(e, block, factors, here);
+    each_run(y, {rows, cols_}, [&](float* run, std::size_t at, std::size_t n) {
+      stream_copy(reinterpret_cast<const char*>(e + at), reinterpret_cast<char*>(run), n * sizeof(float));
+    });
+    return true;
+  }
+
+ private:
+  static constexpr std::size_t longest_on_stack = 2048;
+  static constexpr std::size_t hidden_words = longest_narrow<float> / 64;  // words_of_row() of all rows
+
+  static std::size_t rows_at_once(std::size_t cols, std::size_t block_bytes) {
+    const std::size_t fitting = block_bytes / sizeof(float) / cols;
+    if (fitting >= most_narrow_rows) return most_narrow_rows;
+    if (fitting < width<double>) return fitting > 0 ? fitting : 1;
+    return fitting / width<double> * width<double>;
+  }
+
+  void exponentiate(const EvenRows<const float>& x, const EvenRows<float>& y, float* e, const PreOpBlock& block,
+                    float max, float any) {
+    const Destination destination = streams_ ? Destination{reinterpret_cast<char*>(e), 0, 0} : destination_of(y);
+    const RowTotals totals = {high_, low_};
+    const auto pass = [&](const auto& product) {
+      const std::int64_t anchor = anchor_of(max) - narrow_lift<float>;
+      if (block.hidden != nullptr) {
+        pre_op_exp_sum_pass<true, false>(x, block, product, anchor, any, e, destination, totals);
+      } else if (ends_) {
+        pre_op_exp_sum_pass<false, true>(x, block, product, anchor, any, e, destination, totals);
+      } else {
+        pre_op_exp_sum_pass<false, false>(x, block, product, anchor, any, e, destination, totals);
+      }
+    };
+    if (factor_ == 1 && factor_low_ == 0) return pass(AsTheyAre{});
+    pass(TimesFactor{F32(factor_), F32(factor_low_)});
+  }
+
+  std::size_t cols_;
+  std::size_t rows_at_once_;
+  float factor_;
+  float factor_low_;
+  bool ends_;
+  bool streams_;
+  // A row's last chunk may reach beyond it.
+  alignas(64) float exponentials_[longest_narrow<float> + chunk_length<float>];
+  alignas(64) double high_[most_narrow_rows];
+  alignas(64) double low_[most_narrow_rows];
+  alignas(64) float row_factor_[most_narrow_rows];
+  alignas(64) float row_factor_low_[most_narrow_rows];
+  std::size_t visible_[most_narrow_rows];
+  std::uint64_t hidden_[hidden_words + 1];
+};
+
+}  // namespace
+}  // namespace simdsoftmax::SIMDSOFTMAX_ISA
