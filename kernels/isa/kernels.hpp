@@ -6,10 +6,11 @@
 #include "operators/columns.hpp"
 #include "operators/cross_entropy.hpp"
 #include "operators/dense_logs.hpp"
+#include "operators/dense_rows.hpp"
 #include "operators/gradients.hpp"
-#include "operators/rows.hpp"
 #include "operators/slices.hpp"
 #include "operators/top_k.hpp"
+#include "operators/unstaged_rows.hpp"
 
 namespace simdsoftmax::SIMDSOFTMAX_ISA {
 namespace {

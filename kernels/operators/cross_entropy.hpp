@@ -2,7 +2,7 @@
 #pragma once
 
 #include "operators/gradients.hpp"
-#include "operators/rows.hpp"
+#include "operators/staged_rows.hpp"
 
 namespace simdsoftmax::SIMDSOFTMAX_ISA {
 namespace {

@@ -3,8 +3,9 @@
 
 // log_softmax and logsumexp of dense rows as they are.
 
-#include "operators/rows.hpp"
+#include "operators/staged_rows.hpp"
 #include "passes/row_logs.hpp"
+#include "staging/plain_row.hpp"
 
 namespace simdsoftmax::SIMDSOFTMAX_ISA {
 namespace {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "operators/rows.hpp"
+#include "operators/staged_rows.hpp"
 
 namespace simdsoftmax::SIMDSOFTMAX_ISA {
 namespace {
