@@ -27,10 +27,11 @@ extern "C" {
  * theta * logit is the IEEE product where it is infinite or NaN: theta = 0 makes NaN of an infinite logit, a negative
  * theta makes +inf of -inf.
  *
- * Maximum error in ULP of the output: 4 for f32 and f64, 0.51 for f16 and bf16, for any finite logits and any length;
- * on sse2 5.7 for f32, reached only by rows made to bring all roundings together. kernels/ACCURACY.md has the
- * derivation. Other errors by options->accuracy, for this and all functions below. The result does not depend on the
- * number of threads, the variant, alignment, the position in a batch, or on which of the ISAs with fma computed it. */
+ * Maximum error in ULP of the output: 4 for f32 and 0.51 for f16 and bf16, for any finite logits and any length; on
+ * sse2 5.7 for f32, if a row were made to bring all roundings together. For f64: 4 by measurement, 4.5 by derivation.
+ * kernels/ACCURACY.md has that. Other errors by options->accuracy, for this and all functions below. The result does
+ * not depend on the number of threads, the variant, alignment, the position in a batch, or on which of the ISAs with
+ * fma computed it. */
 SIMDSOFTMAX_NODISCARD SIMDSOFTMAX_API simdsoftmax_status
 simdsoftmax_softmax_rows(const void* logits, simdsoftmax_dtype logits_dtype, ptrdiff_t logits_stride, void* output,
                          simdsoftmax_dtype output_dtype, ptrdiff_t output_stride, size_t rows, size_t cols,
