@@ -200,7 +200,19 @@ SIMDSOFTMAX_NOINLINE void sum_short_rows(const StoredRows<float>& stored, const 
       r, [&](std::size_t i) __attribute__((always_inline)) { return sums[i]; });
 }
 
+// The neighbours that are added first are all there is of rows of two.
+SIMDSOFTMAX_NOINLINE void sum_pairs(const StoredRows<float>& stored, const RowTotals& totals) {
+  const RowTotals to = totals;
+  const std::size_t rows = stored.rows;
+  const float* const e = stored.e;
+  for (std::size_t r = 0; r < rows; r += width<double>) {
+    const F32 v = load(e + 2 * r);
+    to.set(r, {finished(add_neighbours(first_addends(v), second_addends(v))), F64(0.0)});
+  }
+}
+
 SIMDSOFTMAX_INLINE void sum_rows(const StoredRows<float>& stored, const RowTotals& totals) {
+  if (stored.cols == 2) return sum_pairs(stored, totals);
   if (stored.cols <= width<float>) return sum_short_rows<ShortLanes<0>>(stored, totals);
   switch ((stored.cols + virtual_width<float> - 1) / virtual_width<float>) {
     case 1:

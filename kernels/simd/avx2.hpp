@@ -114,6 +114,14 @@ SIMDSOFTMAX_INLINE void exchange(F64& a, F64& b) {
   }
 }
 
+// Lane i: p[i / times]. Eight floats are read.
+template <int times>
+SIMDSOFTMAX_INLINE F32 spread(const float* p) {
+  const __m256i index =
+      _mm256_setr_epi32(0, 1 / times, 2 / times, 3 / times, 4 / times, 5 / times, 6 / times, 7 / times);
+  return _mm256_permutevar8x32_ps(_mm256_loadu_ps(p), index);
+}
+
 // For exp: a table of eight floats as bits, and the entry that the low three bits of each lane of `index` name.
 struct Table8 {
   __m256i bits;

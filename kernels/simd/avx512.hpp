@@ -112,6 +112,15 @@ SIMDSOFTMAX_INLINE void exchange(F64& a, F64& b) {
   }
 }
 
+// Lane i: p[i / times]. Eight floats are read.
+template <int times>
+SIMDSOFTMAX_INLINE F32 spread(const float* p) {
+  const __m512i index =
+      _mm512_setr_epi32(0, 1 / times, 2 / times, 3 / times, 4 / times, 5 / times, 6 / times, 7 / times, 8 / times,
+                        9 / times, 10 / times, 11 / times, 12 / times, 13 / times, 14 / times, 15 / times);
+  return _mm512_permutexvar_ps(index, _mm512_castps256_ps512(_mm256_loadu_ps(p)));
+}
+
 // For exp: a table of eight floats as bits, and the entry that the low three bits of each lane of `index` name.
 struct Table8 {
   __m512i bits;

@@ -100,6 +100,14 @@ SIMDSOFTMAX_INLINE void exchange(F64& a, F64& b) {
   b = vzip2q_f64(x, y);
 }
 
+// Lane i: p[i / times], times being 2 or a multiple of 4.
+template <int times>
+SIMDSOFTMAX_INLINE F32 spread(const float* p) {
+  if constexpr (times > 2) return F32(*p);
+  const float32x2_t two = vld1_f32(p);
+  return vcombine_f32(vdup_lane_f32(two, 0), vdup_lane_f32(two, 1));
+}
+
 // For exp: a table of eight floats as bits, and the entry that the low three bits of each lane of `index` name.
 struct Table8 {
   uint8x16x2_t bytes;

@@ -96,6 +96,13 @@ SIMDSOFTMAX_INLINE void exchange(F64& a, F64& b) {
   b = _mm_unpackhi_pd(x, y);
 }
 
+// Lane i: p[i / times], times being 2 or a multiple of 4.
+template <int times>
+SIMDSOFTMAX_INLINE F32 spread(const float* p) {
+  if constexpr (times > 2) return F32(*p);
+  return _mm_setr_ps(p[0], p[0], p[1], p[1]);
+}
+
 // a * b - product, for product = a * b rounded, without fma: in f64 for floats; for doubles by Dekker's product
 // (Numerische Mathematik 18, 1971), and 0 where its splitting overflows (beyond 2^996).
 SIMDSOFTMAX_INLINE F32 product_error(F32 a, F32 b, F32 product) {

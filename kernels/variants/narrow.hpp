@@ -50,6 +50,15 @@ SIMDSOFTMAX_INLINE void each_vector(std::size_t cols, const Whole& whole, const 
   }
 }
 
+// The payload of a NaN could be that of a logit, which conversions to 16 bits are not made for.
+template <class Out>
+SIMDSOFTMAX_INLINE void fill_nan_rows(BlockShape block, const RowFactors<Compute<Out>>& factors,
+                                      const EvenRows<Out>& to) {
+  for (std::size_t r = 0; r < block.rows; ++r) {
+    if (factors.high[r] != factors.high[r]) PlainOutput<Out>{to[r]}.fill(0, block.cols, Limits<Compute<Out>>::nan);
+  }
+}
+
 template <class Out, Accuracy accuracy, std::size_t vectors>
 SIMDSOFTMAX_NOINLINE void narrow_scale_pass(const Compute<Out>* e, BlockShape shape,
                                             const RowFactors<Compute<Out>>& factors, const EvenRows<Out>& rows) {
@@ -72,10 +81,26 @@ SIMDSOFTMAX_NOINLINE void narrow_scale_pass(const Compute<Out>* e, BlockShape sh
         block.cols, [&](std::size_t i) __attribute__((always_inline)) { y(i, probability(i)); },
         [&](std::size_t i, std::size_t n) __attribute__((always_inline)) { y.first(i, n, probability(i)); });
   }
-  // Their payload could be that of a logit, which conversions to 16 bits are not made for.
-  for (std::size_t r = 0; r < block.rows; ++r) {
-    if (factor.high[r] != factor.high[r]) PlainOutput<Out>{to[r]}.fill(0, block.cols, Limits<T>::nan);
-  }
+  fill_nan_rows(block, factor, to);
+}
+
+// The same for rows that lie one behind the other, several to a vector; cols: 2, 4 or 8.
+template <class Out, Accuracy accuracy, int cols>
+SIMDSOFTMAX_NOINLINE void packed_scale_pass(const float* e, std::size_t rows, const RowFactors<float>& factors,
+                                            const EvenRows<Out>& to) {
+  const F32 unlift(static_cast<float>(1 / normalizer_lift));
+  const RowFactors<float> factor = factors;
+  const Sink<Out> y{to.first};
+  const auto probability = [&](std::size_t i) __attribute__((always_inline)) {
+    const F32 v = load(e + i);
+    const F32 high = spread<cols>(factor.high + i / cols);
+    if constexpr (accuracy == Accuracy::fast) return v * high;
+    return mul_add(v, high, v * spread<cols>(factor.low + i / cols)) * unlift;
+  };
+  for_each_vector<float>(
+      0, rows * cols, [&](std::size_t i) __attribute__((always_inline)) { y(i, probability(i)); },
+      [&](std::size_t i, std::size_t n) __attribute__((always_inline)) { y.first(i, n, probability(i)); });
+  fill_nan_rows({rows, cols}, factor, to);
 }
 
 // Rows of so many columns and more are written past the caches if that is asked for.
@@ -115,7 +140,7 @@ class Narrow {
       return true;
     }
     if (shape.cols <= virtual_width<T>) {
-      narrow_scale_pass<Out, accuracy, 1>(e, shape, factors, y);
+      if (!scale_packed(e, shape, factors, y)) narrow_scale_pass<Out, accuracy, 1>(e, shape, factors, y);
     } else if (shape.cols <= 2 * virtual_width<T>) {
       narrow_scale_pass<Out, accuracy, 2>(e, shape, factors, y);
     } else {
@@ -125,10 +150,32 @@ class Narrow {
   }
 
  private:
+  // False if the rows are not packed.
+  static bool scale_packed(const T* e, BlockShape shape, const RowFactors<T>& factors, const EvenRows<Out>& y) {
+    if constexpr (sizeof(T) == sizeof(float)) {
+      if (y.stride != static_cast<std::ptrdiff_t>(shape.cols * sizeof(Out))) return false;
+      switch (shape.cols) {
+        case 2:
+          packed_scale_pass<Out, accuracy, 2>(e, shape.rows, factors, y);
+          return true;
+        case 4:
+          packed_scale_pass<Out, accuracy, 4>(e, shape.rows, factors, y);
+          return true;
+        case 8:
+          packed_scale_pass<Out, accuracy, 8>(e, shape.rows, factors, y);
+          return true;
+        default:
+          break;
+      }
+    }
+    return false;
+  }
+
   NarrowBlock<In, accuracy> block_;
   bool streams_;
-  alignas(64) T factor_[most_narrow_rows];
-  alignas(64) T factor_low_[most_narrow_rows];
+  // A vector of them may be read from the last one on.
+  alignas(64) T factor_[most_narrow_rows + width<T>];
+  alignas(64) T factor_low_[most_narrow_rows + width<T>];
 };
 
 }  // namespace
