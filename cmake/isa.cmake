@@ -17,6 +17,10 @@ function(simdsoftmax_isa name architecture)
   # may keep that copy for the whole program; tests/symbols/isa_object.cmake checks that there are none.
   # Without exceptions there is no weak reference to the code that unwinds them either.
   set(common_flags -O2 -fno-exceptions)
+  if(SIMDSOFTMAX_SANITIZE MATCHES undefined)
+    # Half of the time that instrumented kernels take to compile; what they find, addresses show too.
+    list(APPEND common_flags -fno-sanitize=null,pointer-overflow)
+  endif()
   set(source ${PROJECT_SOURCE_DIR}/kernels/isa/${name}.cpp)
   set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "${common_flags};${ARGN}")
   target_sources(simdsoftmax_isas PRIVATE ${source})

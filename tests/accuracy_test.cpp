@@ -124,9 +124,9 @@ TEST_P(AccuracyTest, ManyTinyRows) {
 
 TEST_P(AccuracyTest, LongRows) {
   // 2^21 is where the parts of a row begin to be longer than one segment.
-  std::vector<std::size_t> sizes = {100003};
+  std::vector<std::size_t> sizes = {slow_machine() ? std::size_t{20011} : 100003};
   const bool not_half = in().bytes > 2 && out().bytes > 2;
-  if (!slow_machine() && not_half) sizes.insert(sizes.end(), {2097153, std::size_t{1} << 22});
+  if (!slow_machine() && not_half) sizes.push_back(2097153);
   if (exhaustive() && not_half) sizes.push_back(std::size_t{1} << 26);
   for (const std::size_t cols : sizes) {
     measure("normal, deviation 4", normal_logits(in(), cols, 4, static_cast<unsigned>(cols)), cols);
@@ -148,7 +148,7 @@ TEST_P(AccuracyTest, Theta) {
 // 1/n: the ties of a rounding to half, and the subnormals of f16.
 TEST_P(AccuracyTest, EqualLogits) {
   std::vector<std::size_t> sizes = {5000, 17000, 40000, 68001};
-  for (std::size_t cols = 1; cols < 2500; cols += slow_machine() ? 97 : 3) sizes.push_back(cols);
+  for (std::size_t cols = 1; cols < 2500; cols += slow_machine() ? 97 : 7) sizes.push_back(cols);
   for (const std::size_t cols : sizes) measure("all equal", std::vector<double>(cols, -2.0), cols);
 }
 

@@ -3,6 +3,8 @@
 // in and run by the tests.
 
 #include <gtest/gtest.h>
+
+#include <iterator>
 #if defined(__aarch64__)
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
@@ -31,6 +33,16 @@ std::set<std::string> isas_of_this_cpu() {
   return names;
 }
 
+// Less those that the build was told to leave out.
+std::set<std::string> wanted_isas_of_this_cpu() {
+  std::set<std::string> names = isas_of_this_cpu();
+  const std::string wanted = "," SIMDSOFTMAX_WANTED_ISAS ",";
+  for (auto name = names.begin(); wanted != ",," && name != names.end();) {
+    name = wanted.find("," + *name + ",") == std::string::npos ? names.erase(name) : std::next(name);
+  }
+  return names;
+}
+
 TEST(Coverage, TheLibrarySeesTheCpuAsTheCompilerDoes) {
   std::set<std::string> supported;
   for (const simdsoftmax_isa_info& isa : isas()) {
@@ -41,7 +53,7 @@ TEST(Coverage, TheLibrarySeesTheCpuAsTheCompilerDoes) {
 
 TEST(Coverage, EveryIsaOfThisCpuIsCompiledIn) {
   const std::vector<std::string> runnable = runnable_isas();
-  EXPECT_EQ(std::set<std::string>(runnable.begin(), runnable.end()), isas_of_this_cpu());
+  EXPECT_EQ(std::set<std::string>(runnable.begin(), runnable.end()), wanted_isas_of_this_cpu());
 }
 
 TEST(Coverage, TheRegistryKnowsWhatTheQueryKnows) {
@@ -58,7 +70,7 @@ TEST(Coverage, TheRegistryKnowsWhatTheQueryKnows) {
 class EveryIsaRan : public ::testing::Environment {
   void TearDown() override {
     const bool whole_suite = ::testing::GTEST_FLAG(filter) == "*";
-    EXPECT_TRUE(!whole_suite || exercised_isas() == isas_of_this_cpu()) << "an ISA of this CPU was not tested";
+    EXPECT_TRUE(!whole_suite || exercised_isas() == wanted_isas_of_this_cpu()) << "an ISA of this CPU was not tested";
   }
 };
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "harness.hpp"
 
+#include <algorithm>
 #include <cstdlib>
+#include <iterator>
 #include <ostream>
 
 namespace softmax_test {
@@ -111,6 +113,16 @@ std::vector<Config> accuracy_configs() {
     }
   }
   return all;
+}
+
+std::vector<Config> of_each_arithmetic(const std::vector<Config>& all) {
+  const std::vector<std::string> names = runnable_isas();
+  const auto last_with_fma = std::find_if(names.rbegin(), names.rend(), has_fma);
+  std::vector<Config> some;
+  std::copy_if(all.begin(), all.end(), std::back_inserter(some), [&](const Config& config) {
+    return exhaustive() || !has_fma(config.isa) || config.isa == *last_with_fma;
+  });
+  return some;
 }
 
 std::string name_of_config(const ::testing::TestParamInfo<Config>& info) {

@@ -62,6 +62,9 @@ struct Config {
 void PrintTo(const Config& config, std::ostream* stream);
 std::vector<Config> configs();           // balanced
 std::vector<Config> accuracy_configs();  // those and the others that the pair has
+// Of those the ones of one ISA for each arithmetic: errors are those of the bits, which ISAs with fma have in common
+// (hash_test.cpp). All if the tests are exhaustive.
+std::vector<Config> of_each_arithmetic(const std::vector<Config>& all);
 std::string name_of_config(const ::testing::TestParamInfo<Config>& info);
 
 class ConfigTest : public ::testing::TestWithParam<Config> {

@@ -224,7 +224,8 @@ TEST_P(LogSoftmaxTest, InPlace) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, LogSoftmaxTest, ::testing::ValuesIn(operator_configs()), name_of_config);
+INSTANTIATE_TEST_SUITE_P(All, LogSoftmaxTest, ::testing::ValuesIn(of_each_arithmetic(operator_configs())),
+                         name_of_config);
 
 // Bits of log_softmax and logsumexp do not depend on which ISA with fma computed them.
 TEST(LogSoftmaxBits, AgreeBetweenIsasWithFma) {

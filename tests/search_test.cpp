@@ -216,7 +216,7 @@ TEST_P(SearchTest, NoRowBeyondTheBound) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, SearchTest, ::testing::ValuesIn(configs()), name_of_config);
+INSTANTIATE_TEST_SUITE_P(All, SearchTest, ::testing::ValuesIn(of_each_arithmetic(configs())), name_of_config);
 
 }  // namespace
 }  // namespace softmax_test
