@@ -35,7 +35,7 @@ SIMDSOFTMAX_NOINLINE void loss_gradient_pass(const Source x, const Sink y, const
                                              const Normalizer<typename Source::T>& normalizer, double weight,
                                              const double* c, double factor, std::size_t n) {
   using T = typename Source::T;
-  const Exp<T> exp(state.anchor);
+  const Exp<T, true> exp(state.anchor);
   const Normalizer<T> normalize = normalizer;
   const Vector<T> of_p(static_cast<T>(factor * weight));
   alignas(64) T subtracted[width<T>];

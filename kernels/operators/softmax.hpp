@@ -47,8 +47,9 @@ RowState any_part_state(const RowLogits<Source, accuracy>& row, std::size_t begi
   const std::int64_t anchor = empty || !ordinary ? 0 : anchor_of(max);
   RowLogits<Source, accuracy> shifted = row;
   shifted.x = row.x.shifted(shift);
+  // Held from above too: what a product with theta has rounded away from a huge maximum is beyond any range.
   const RowState state =
-      shifted.part_sum(NoSink<T>{}, Exp<T, false, accuracy>(anchor), anchor, static_cast<double>(shift), begin, end);
+      shifted.part_sum(NoSink<T>{}, Exp<T, true, accuracy>(anchor), anchor, static_cast<double>(shift), begin, end);
   if (is_nan(state.sum)) return not_a_sum;
   return empty ? nothing : state;
 }
@@ -84,7 +85,7 @@ SIMDSOFTMAX_NOINLINE void finish_any(const Row& row, const RowState& state, bool
   if (!is_finite(state.sum.high)) return row.fill(0);  // the sink has it all
   Row shifted = row;
   shifted.x = row.x.shifted(static_cast<T>(state.shift));
-  shifted.normalize_logits(state);
+  shifted.template normalize_logits<true>(state);
 }
 
 }  // namespace

@@ -105,7 +105,7 @@ class TopKRow {
     for (std::size_t i = task_.k; i < task_.k + width<T>; ++i) tile_.hi[i] = tile_.lo[i] = 0;
     tile_.has_lo = true;
     shift_tile(tile_.hi, tile_, task_.k, static_cast<T>(state.shift));
-    const Exp<T> exp(state.anchor);
+    const Exp<T, true> exp(state.anchor);
     const PairSource<T> winners{tile_.hi, tile_.lo};
     SplitSum sum = state.sum;
     if (task_.over_top_k) {

@@ -147,8 +147,10 @@ struct Row : RowLogits<Source, accuracy> {
     // Last, because the stash may lie where they pass through.
     team.each_part([&](std::size_t begin, std::size_t end) { fill_around(this->visible(begin, end), begin, end, 0); });
   }
+  // above: whether a logit may be beyond the range of the state's anchor.
+  template <bool above = false>
   void normalize_logits(const RowState& state) const {
-    const Exp<T, false, accuracy> exp(state.anchor);
+    const Exp<T, above, accuracy> exp(state.anchor);
     const auto scale = normalizer(state);
     write([&](const auto& tile, const auto& to, std::size_t n) { exp_scale_pass(tile, to, exp, scale, n); }, 0);
   }
