@@ -133,7 +133,7 @@ TEST(RowGrid, DenseDimensionsAreOneRun) {
 
 TEST(RowGrid, AVectorIsOneRow) {
   const Grid tensors({7}, 0, {});
-  EXPECT_EQ(tensors.dims(), Dims{});
+  EXPECT_EQ(tensors.dims(), (Dims{1}));
   EXPECT_EQ(tensors->rows(), 1U);
 }
 

@@ -250,6 +250,10 @@ void Tensors::make_grid() {
       positions_[i].row_strides[grid_.rank - 1] = positions_[i].dimension == d ? 1 : 0;
     }
   }
+  if (grid_.rank > 0) return;
+  grid_.dims[grid_.rank++] = 1;  // one row
+  for (int i = 0; i < count_; ++i) arguments_[i].row_strides[0] = 0;
+  for (int i = 0; i < position_count_; ++i) positions_[i].row_strides[0] = 0;
 }
 
 Operand Tensors::operand(int argument) const {

@@ -3,6 +3,7 @@
 
 // log_softmax and logsumexp of dense rows as they are.
 
+#include "operators/row_blocks.hpp"
 #include "operators/staged_rows.hpp"
 #include "passes/row_logs.hpp"
 #include "staging/plain_row.hpp"
@@ -121,11 +122,9 @@ class NarrowLogs {
 template <class In, class Out>
 SIMDSOFTMAX_NOINLINE void narrow_log_softmax(const RowsTask& task, RowCursor& cursor, std::size_t rows, RowTeam& team) {
   NarrowLogs<In> logs(task.cols);
-  const int inner = task.grid.rank - 1;
-  while (rows > 0) {
-    const std::size_t n = cursor.left_of(rows, logs.rows_at_once());
-    const EvenRows<const In> x = {reinterpret_cast<const In*>(cursor.at(task.logits)), task.logits.row_strides[inner]};
-    const EvenRows<Out> y = {reinterpret_cast<Out*>(cursor.at(task.output)), task.output.row_strides[inner]};
+  each_block(cursor, rows, logs.rows_at_once(), [&](std::size_t n) {
+    const auto x = rows_from<const In>(cursor, task.grid, task.logits);
+    const auto y = rows_from<Out>(cursor, task.grid, task.output);
     const bool together = logs.find_log_sums(x, n, destination_of(y));
     for (std::size_t r = 0; r < n; ++r, cursor.next()) {
       if (together && !is_nan(logs.scale(r).log_sum)) {
@@ -134,8 +133,7 @@ SIMDSOFTMAX_NOINLINE void narrow_log_softmax(const RowsTask& task, RowCursor& cu
         dense_log_softmax<In, Out>(task, cursor, team);
       }
     }
-    rows -= n;
-  }
+  });
 }
 
 // All rows of the block in f64, for those near 0.
@@ -156,28 +154,23 @@ SIMDSOFTMAX_NOINLINE void refine(const EvenRows<const In>& x, std::size_t cols, 
 template <class In>
 SIMDSOFTMAX_NOINLINE void narrow_logsumexp(const RowsTask& task, RowCursor& cursor, std::size_t rows, RowTeam& team) {
   NarrowLogs<In> logs(task.cols);
-  const int inner = task.grid.rank - 1;
-  while (rows > 0) {
-    const std::size_t n = cursor.left_of(rows, logs.rows_at_once());
-    const EvenRows<const In> x = {reinterpret_cast<const In*>(cursor.at(task.logits)), task.logits.row_strides[inner]};
-    char* const y = cursor.at(task.output);
+  each_block(cursor, rows, logs.rows_at_once(), [&](std::size_t n) {
+    const auto x = rows_from<const In>(cursor, task.grid, task.logits);
+    const auto y = rows_from<char>(cursor, task.grid, task.output);
     const bool together = logs.find_logsumexps(x, n);
     double* const results = logs.results();
-    if constexpr (sizeof(Compute<In>) == sizeof(float)) {
-      if constexpr (refines_here<In>) {
-        bool any_near_zero = false;
-        for (std::size_t r = 0; r < n && together; ++r) any_near_zero |= is_near_zero(results[r]);
-        if (any_near_zero) refine(x, task.cols, n, results);
-      } else {
-        for (std::size_t r = 0; r < n; ++r) results[r] = is_near_zero(results[r]) ? Limits<double>::nan : results[r];
-      }
+    if constexpr (refines_here<In>) {
+      bool any_near_zero = false;
+      for (std::size_t r = 0; r < n && together; ++r) any_near_zero |= is_near_zero(results[r]);
+      if (any_near_zero) refine(x, task.cols, n, results);
+    } else if constexpr (sizeof(Compute<In>) == sizeof(float)) {
+      for (std::size_t r = 0; r < n; ++r) results[r] = is_near_zero(results[r]) ? Limits<double>::nan : results[r];
     }
-    if (together) store_run(results, y, task.output.dtype, task.output.row_strides[inner], n);
+    if (together) store_run(results, y.first, task.output.dtype, y.stride, n);
     for (std::size_t r = 0; r < n; ++r, cursor.next()) {
       if (!together || is_nan(results[r])) dense_logsumexp<In>(task, cursor, team);
     }
-    rows -= n;
-  }
+  });
 }
 
 template <class In, class Out>
@@ -185,8 +178,7 @@ void walk_dense_logs(const void* given, std::size_t first, std::size_t last, con
   const RowsTask& task = *static_cast<const RowsTask*>(given);
   RowTeam row_team(team, task.cols, task.part_length);
   RowCursor cursor(task.grid, first);
-  const bool together =
-      row_team.alone() && task.grid.rank > 0 && task.cols > 1 && task.cols <= longest_narrow<Compute<In>> / 2;
+  const bool together = row_team.alone() && task.cols > 1 && task.cols <= longest_narrow<Compute<In>> / 2;
   const bool log_softmax = task.function == Function::log_softmax;
   if (together && log_softmax) return narrow_log_softmax<In, Out>(task, cursor, last - first, row_team);
   if (together) return narrow_logsumexp<In>(task, cursor, last - first, row_team);

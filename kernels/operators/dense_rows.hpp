@@ -3,6 +3,7 @@
 
 // Softmax of dense rows as they are.
 
+#include "operators/row_blocks.hpp"
 #include "operators/staged_rows.hpp"
 #include "staging/plain_row.hpp"
 #include "variants/narrow.hpp"
@@ -87,18 +88,14 @@ template <class In, class Out, Accuracy accuracy>
 SIMDSOFTMAX_NOINLINE void walk_narrow_rows(const RowsTask& task, RowCursor& cursor, std::size_t rows,
                                            RowTeam& row_team) {
   Narrow<In, Out, accuracy> narrow(task.cols, task.variant == Variant::streaming);
-  const int inner = task.grid.rank - 1;
-  while (rows > 0) {
-    const std::size_t n = cursor.left_of(rows, narrow.rows_at_once());
-    const EvenRows<const In> x = {reinterpret_cast<const In*>(cursor.at(task.logits)), task.logits.row_strides[inner]};
-    const EvenRows<Out> y = {reinterpret_cast<Out*>(cursor.at(task.output)), task.output.row_strides[inner]};
-    if (narrow.walk(x, y, n)) {
+  each_block(cursor, rows, narrow.rows_at_once(), [&](std::size_t n) {
+    const auto x = rows_from<const In>(cursor, task.grid, task.logits);
+    if (narrow.walk(x, rows_from<Out>(cursor, task.grid, task.output), n)) {
       cursor.advance(n);
     } else {
       walk_single_rows<In, Out, accuracy>(task, cursor, n, row_team, {narrow.exponentials(), task.cols});
     }
-    rows -= n;
-  }
+  });
 }
 
 template <class In, class Out, Accuracy accuracy = Accuracy::balanced>
@@ -107,7 +104,7 @@ void walk_dense_rows(const void* given, std::size_t first, std::size_t last, con
   RowTeam row_team(team, task.cols, task.part_length);
   RowCursor cursor(task.grid, first);
   const bool several = task.variant == Variant::narrow || task.variant == Variant::streaming;
-  if (several && row_team.alone() && task.grid.rank > 0 && task.cols > 1 && task.cols <= longest_narrow<Compute<In>>) {
+  if (several && row_team.alone() && task.cols > 1 && task.cols <= longest_narrow<Compute<In>>) {
     walk_narrow_rows<In, Out, accuracy>(task, cursor, last - first, row_team);
   } else {
     walk_single_rows<In, Out, accuracy>(task, cursor, last - first, row_team);

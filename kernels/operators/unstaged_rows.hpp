@@ -3,6 +3,7 @@
 
 // Softmax of f32 rows with pre-operations that need no staging; and the kernel that takes these so, others staged.
 
+#include "operators/row_blocks.hpp"
 #include "operators/staged_rows.hpp"
 #include "staging/hidden_columns.hpp"
 #include "variants/narrow_pre_ops.hpp"
@@ -77,15 +78,15 @@ class PreOpRows {
     Place operator[](std::size_t r) const { return first + static_cast<std::ptrdiff_t>(r) * stride; }
   };
 
-  std::ptrdiff_t stride(const Operand& operand) const { return inner_ < 0 ? 0 : operand.row_strides[inner_]; }
+  std::ptrdiff_t stride(const Operand& operand) const { return operand.row_strides[inner_]; }
   std::ptrdiff_t stride(const detail::Position& position) const {
-    return inner_ < 0 ? 0 : static_cast<std::ptrdiff_t>(position.row_strides[inner_]);
+    return static_cast<std::ptrdiff_t>(position.row_strides[inner_]);
   }
 
   std::size_t cols_;
   const PreOps* pre_ops_;
   NarrowPreOps& rows_;
-  int inner_ = -1;
+  int inner_ = 0;
   bool has_range_ = false;
   // The mask whose bits are there, if one is for many rows.
   bool is_known_ = false;
@@ -99,21 +100,16 @@ SIMDSOFTMAX_NOINLINE void walk_unstaged_rows(const RowsTask& task, RowCursor& cu
   const bool ends = task.pre_ops != nullptr && (task.pre_ops->causal || task.pre_ops->lengths.data != nullptr);
   NarrowPreOps narrow(task.cols, task.theta, ends, streams);
   PreOpRows pre_op_rows(task, narrow);
-  const int inner = task.grid.rank - 1;
-  while (rows > 0) {
-    const std::size_t n = inner < 0 ? 1 : cursor.left_of(rows, narrow.rows_at_once());
-    const std::ptrdiff_t logits_stride = inner < 0 ? 0 : task.logits.row_strides[inner];
-    const std::ptrdiff_t output_stride = inner < 0 ? 0 : task.output.row_strides[inner];
-    const EvenRows<const float> x = {reinterpret_cast<const float*>(cursor.at(task.logits)), logits_stride};
-    const EvenRows<float> y = {reinterpret_cast<float*>(cursor.at(task.output)), output_stride};
+  each_block(cursor, rows, narrow.rows_at_once(), [&](std::size_t n) {
+    const auto x = rows_from<const float>(cursor, task.grid, task.logits);
+    const auto y = rows_from<float>(cursor, task.grid, task.output);
     std::size_t hidden_rows;
     if (pre_op_rows.read(cursor, n, hidden_rows) && narrow.walk(x, y, n, hidden_rows, task.in_place)) {
-      if (inner >= 0) cursor.advance(n);
+      cursor.advance(n);
     } else {
       walk_staged_rows<float>(task, cursor, n, row_team);
     }
-    rows -= n;
-  }
+  });
   if (streams) stream_fence();
 }
 

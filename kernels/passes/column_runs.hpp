@@ -8,6 +8,7 @@
 #include "passes/lane_sum.hpp"
 #include "passes/normalize.hpp"
 #include "simd/exp.hpp"
+#include "simd/log.hpp"
 
 namespace simdsoftmax::SIMDSOFTMAX_ISA {
 namespace {
@@ -115,10 +116,7 @@ SIMDSOFTMAX_NOINLINE bool anchor_runs(std::size_t n, BlockState<T>& block) {
     WideLanes<T> anchor = widen(max);
     WideLanes<T> lowest, highest, above;
     for (std::size_t k = 0; k < anchor.count; ++k) {
-      // floor(max * log2(e)): to nearest, less 1 where that is above.
-      const F64 exponent = anchor.part[k] * F64(log2_e);
-      const F64 nearest = (exponent + F64(0x1.8p52)) - F64(0x1.8p52);
-      anchor.part[k] = (nearest - F64(1.0)) + where_at_least(exponent, nearest, F64(1.0));
+      anchor.part[k] = round_down(anchor.part[k] * F64(log2_e));
       lowest.part[k] = (anchor.part[k] - F64(static_cast<double>(ExpRange<T>::depth))) * F64(ln_2);
       highest.part[k] = (anchor.part[k] + F64(static_cast<double>(ExpRange<T>::climb))) * F64(ln_2);
       above.part[k] = F64(static_cast<double>(ExpRange<T>::headroom)) - anchor.part[k];
@@ -163,11 +161,11 @@ SIMDSOFTMAX_INLINE void add_to_lane(BlockState<T>& block, std::size_t lane, std:
       store(low, F64(0.0));
       return;
     }
-    const F64 before = load(sum);
-    const F64 after = before + wide.part[0];
-    const F64 added = after - before;
-    store(low, load(low) + ((before - (after - added)) + (wide.part[0] - added)));
-    store(sum, after);
+    F64 high = load(sum);
+    F64 rest = load(low);
+    accumulate(high, rest, wide.part[0]);
+    store(sum, high);
+    store(low, rest);
   } else {
     for (std::size_t k = 0; k < wide.count; ++k) {
       double* const part = sum + k * width<double>;
@@ -244,11 +242,7 @@ SIMDSOFTMAX_NOINLINE bool normalize_runs(std::size_t cols, std::size_t n, double
         low = halved(block.lanes_low, at);
         high = F64(0.0);
         for (std::size_t l = 0; l < used; ++l) {
-          const F64 v = load(block.lanes[l] + at);
-          const F64 sum = high + v;
-          const F64 added = sum - high;
-          low = low + ((high - (sum - added)) + (v - added));
-          high = sum;
+          accumulate(high, low, load(block.lanes[l] + at));
         }
       } else {
         high = halved(block.lanes, at);

@@ -118,13 +118,7 @@ class LaneSum {
     sums_[2 * step] = sums_[2 * step] + first_addends(v);
     sums_[2 * step + 1] = sums_[2 * step + 1] + second_addends(v);
   }
-  // Knuth's two-sum: what the addition rounds away is kept.
-  SIMDSOFTMAX_INLINE void widen_add(std::size_t step, F64 v) {
-    const F64 sum = sums_[step] + v;
-    const F64 added = sum - sums_[step];
-    low_[step] = low_[step] + ((sums_[step] - (sum - added)) + (v - added));
-    sums_[step] = sum;
-  }
+  SIMDSOFTMAX_INLINE void widen_add(std::size_t step, F64 v) { accumulate(sums_[step], low_[step], v); }
 
   template <std::size_t vectors>
   SIMDSOFTMAX_INLINE static F64 halved(const F64 (&lanes)[vectors]) {

@@ -167,13 +167,22 @@ static_assert(longest_narrow<float> <= detail::segment_length);
 constexpr std::size_t narrow_block_bytes = 8192;
 constexpr std::size_t most_narrow_rows = 128;
 
+// Rows that are taken at once: groups of a vector of them where they fit.
+template <class T>
+std::size_t narrow_rows(std::size_t cols, std::size_t block_bytes) {
+  const std::size_t fitting = block_bytes / sizeof(T) / cols;
+  if (fitting >= most_narrow_rows) return most_narrow_rows;
+  if (fitting < width<double>) return fitting > 0 ? fitting : 1;
+  return fitting / width<double> * width<double>;
+}
+
 // Exponentials and sums of a block of rows, with the room that they need.
 template <class In, Accuracy accuracy>
 class NarrowBlock {
  public:
   using T = Compute<In>;
 
-  explicit NarrowBlock(std::size_t cols) : cols_(cols), rows_at_once_(rows_at_once(cols)) {
+  explicit NarrowBlock(std::size_t cols) : cols_(cols), rows_at_once_(narrow_rows<T>(cols, narrow_block_bytes)) {
     store(exponentials_ + cols_ * rows_at_once_, Vector<T>(T(0)));
   }
 
@@ -203,13 +212,6 @@ class NarrowBlock {
   SIMDSOFTMAX_INLINE GroupTotals totals(std::size_t r) const { return {load(high_ + r), load(low_ + r)}; }
 
  private:
-  static std::size_t rows_at_once(std::size_t cols) {
-    const std::size_t fitting = narrow_block_bytes / sizeof(T) / cols;
-    if (fitting >= most_narrow_rows) return most_narrow_rows;
-    if (fitting < width<double>) return fitting > 0 ? fitting : 1;
-    return fitting / width<double> * width<double>;
-  }
-
   std::size_t cols_;
   std::size_t rows_at_once_;
   std::int64_t anchor_ = 0;

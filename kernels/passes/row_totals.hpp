@@ -107,14 +107,6 @@ SIMDSOFTMAX_INLINE void transpose(F64 (&square)[width<double>]) {
   if constexpr (distance > 1) transpose<distance / 2>(square);
 }
 
-// Knuth's two-sum, lane by lane.
-SIMDSOFTMAX_INLINE void accumulate(F64& high, F64& low, F64 v) {
-  const F64 sum = high + v;
-  const F64 added = sum - high;
-  low = low + ((high - (sum - added)) + (v - added));
-  high = sum;
-}
-
 // Sums of as many rows as F64 has lanes, each high + low.
 struct GroupTotals {
   F64 high;

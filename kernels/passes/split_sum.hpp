@@ -20,6 +20,14 @@ SIMDSOFTMAX_INLINE void accumulate(SplitSum& sum, const SplitSum& value) {
   sum.low += value.low;
 }
 
+// Lane by lane.
+SIMDSOFTMAX_INLINE void accumulate(F64& high, F64& low, F64 v) {
+  const F64 sum = high + v;
+  const F64 added = sum - high;
+  low = low + ((high - (sum - added)) + (v - added));
+  high = sum;
+}
+
 SIMDSOFTMAX_INLINE SplitSum scaled(const SplitSum& sum, double factor) { return {sum.high * factor, sum.low * factor}; }
 
 SIMDSOFTMAX_INLINE double total(const SplitSum& sum) { return sum.high + sum.low; }

@@ -103,9 +103,6 @@ SIMDSOFTMAX_NOINLINE void packed_scale_pass(const float* e, std::size_t rows, co
   fill_nan_rows({rows, cols}, factor, to);
 }
 
-// Rows of so many columns and more are written past the caches if that is asked for.
-constexpr std::size_t least_streamed = 128;
-
 // Probabilities of several rows at a time.
 template <class In, class Out, Accuracy accuracy>
 class Narrow {
@@ -116,7 +113,7 @@ class Narrow {
   static constexpr bool can_stream = sizeof(T) == sizeof(float) || sizeof(In) == sizeof(double);
 
   // streams: results are written past the caches where they can be.
-  Narrow(std::size_t cols, bool streams) : block_(cols), streams_(can_stream && streams && cols >= least_streamed) {}
+  Narrow(std::size_t cols, bool streams) : block_(cols), streams_(can_stream && streams) {}
 
   std::size_t rows_at_once() const { return block_.rows_at_once(); }
   // Room for those of a row.

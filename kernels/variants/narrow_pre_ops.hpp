@@ -161,11 +161,11 @@ class NarrowPreOps {
   // theta: what every logit is multiplied by; ends: whether columns at the end may take no part.
   NarrowPreOps(std::size_t cols, double theta, bool ends, bool streams)
       : cols_(cols),
-        rows_at_once_(rows_at_once(cols, ends ? 2 * narrow_block_bytes : narrow_block_bytes)),
+        rows_at_once_(narrow_rows<float>(cols, ends ? 2 * narrow_block_bytes : narrow_block_bytes)),
         factor_(static_cast<float>(theta)),
         factor_low_(static_cast<float>(theta - static_cast<double>(factor_))),
         ends_(ends),
-        streams_(streams && cols >= least_streamed) {}
+        streams_(streams) {}
 
   std::size_t rows_at_once() const { return rows_at_once_; }
 
@@ -218,13 +218,6 @@ class NarrowPreOps {
  private:
   static constexpr std::size_t longest_on_stack = 2048;
   static constexpr std::size_t hidden_words = longest_narrow<float> / 64;  // words_of_row() of all rows
-
-  static std::size_t rows_at_once(std::size_t cols, std::size_t block_bytes) {
-    const std::size_t fitting = block_bytes / sizeof(float) / cols;
-    if (fitting >= most_narrow_rows) return most_narrow_rows;
-    if (fitting < width<double>) return fitting > 0 ? fitting : 1;
-    return fitting / width<double> * width<double>;
-  }
 
   void exponentiate(const EvenRows<const float>& x, const EvenRows<float>& y, float* e, const PreOpBlock& block,
                     float max, float any) {

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "passes/narrow_block.hpp"
+#include "staging/row_cursor.hpp"
+
+namespace simdsoftmax::SIMDSOFTMAX_ISA {
+namespace {
+
+// The rows of an operand from the present one on, along the last dimension of the grid.
+template <class Element>
+EvenRows<Element> rows_from(const RowCursor& cursor, const RowGrid& grid, const Operand& operand) {
+  return {reinterpret_cast<Element*>(cursor.at(operand)), operand.row_strides[grid.rank - 1]};
+}
+
+// work(n) for the next rows, at most so many at a time and along the last dimension of the grid; it moves the cursor
+// over them.
+template <class Work>
+SIMDSOFTMAX_INLINE void each_block(RowCursor& cursor, std::size_t rows, std::size_t most, const Work& work) {
+  while (rows > 0) {
+    const std::size_t n = cursor.left_of(rows, most);
+    work(n);
+    rows -= n;
+  }
+}
+
+}  // namespace
+}  // namespace simdsoftmax::SIMDSOFTMAX_ISA
