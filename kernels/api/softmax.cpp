@@ -158,7 +158,7 @@ bool are_dense_rows(const simdsoftmax_tensor* logits, const simdsoftmax_tensor* 
   const std::size_t cols = logits->shape[rank - 1];
   if (cols > static_cast<std::size_t>(std::numeric_limits<std::ptrdiff_t>::max())) return false;
   const auto stride = static_cast<std::ptrdiff_t>(cols);
-  dense = {logits->data, logits->dtype, stride, output->data, output->dtype, stride, rows, cols};
+  dense = {rows, logits->data, logits->dtype, stride, output->data, output->dtype, stride, cols};
   return true;
 }
 

@@ -13,14 +13,15 @@ simdsoftmax_status softmax_of_tensors(Function function, const simdsoftmax_tenso
                                       const simdsoftmax_options& options);
 
 // What simdsoftmax_softmax_rows is given.
+// (Sizes that lie side by side are read as a vector, which has to wait until both are in the cache.)
 struct DenseRows {
+  std::size_t rows;
   const void* logits;
   simdsoftmax_dtype logits_dtype;
   std::ptrdiff_t logits_stride;
   void* output;
   simdsoftmax_dtype output_dtype;
   std::ptrdiff_t output_stride;
-  std::size_t rows;
   std::size_t cols;
 };
 

@@ -141,7 +141,7 @@ simdsoftmax_status simdsoftmax_softmax_rows(const void* logits, simdsoftmax_dtyp
                                             size_t rows, size_t cols, const simdsoftmax_options* given) {
   simdsoftmax_options options;
   if (const auto status = read_options(given, options)) return status;
-  const DenseRows dense = {logits, logits_dtype, logits_stride, output, output_dtype, output_stride, rows, cols};
+  const DenseRows dense = {rows, logits, logits_dtype, logits_stride, output, output_dtype, output_stride, cols};
   return options.pre_ops != nullptr ? softmax_with_pre_ops(dense, options) : softmax_of_rows(dense, options);
 }
 

@@ -27,6 +27,7 @@ class LogNormalizer {
   SIMDSOFTMAX_INLINE Vector<T> operator()(const Logit& z) const {
     const Vector<T> below = high_part<T>(z) - Vector<T>(max_);
     const Vector<T> log = (below - Vector<T>(log_sum_)) + (low_part<T>(z) - Vector<T>(rest_));
+    if constexpr (sizeof(Logit) == sizeof(Vector<T>)) return log;
     // The lo of -inf may be NaN.
     return xsimd::select(below == Vector<T>(-Limits<T>::infinity), below, log);
   }

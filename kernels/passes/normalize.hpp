@@ -33,14 +33,15 @@ struct NormalFactors {
     constexpr double margin = 1 + (is_float ? 0x1p-22 : 0x1p-51);
     const Number all = high + low;
     const Number exact = Number(normalizer_lift) / all;
-    factor = exact;
-    if constexpr (is_float) factor = as_float(exact);
-    const Number product = factor * high;
-    // lift - factor * sum; for f32 the product is exact enough in f64.
-    Number remainder = Number(normalizer_lift) - product;
-    if constexpr (!is_float) remainder = remainder - product_error(factor, high, product);
-    remainder = remainder - factor * low;
-    factor_low = remainder * (exact * Number(1 / normalizer_lift));
+    if constexpr (is_float) {
+      factor = as_float(exact);
+      factor_low = exact - factor;
+    } else {
+      factor = exact;
+      const Number product = factor * high;
+      const Number remainder = (Number(normalizer_lift) - product) - product_error(factor, high, product);
+      factor_low = (remainder - factor * low) * (exact * Number(1 / normalizer_lift));
+    }
     smallest = Number(smallest_normal) * all * Number(margin);
   }
 };
@@ -59,9 +60,7 @@ class Normalizer {
       : factor_(factor), factor_low_(factor_low), smallest_(smallest) {}
 
   SIMDSOFTMAX_INLINE Vector<T> operator()(Vector<T> e) const {
-    // Zeros first: a subnormal product, though it were dropped, takes over a hundred cycles on some CPUs.
-    const Vector<T> kept = where_at_least(e, smallest_, e);
-    const Vector<T> lifted = mul_add(kept, factor_, kept * factor_low_);
+    const Vector<T> lifted = scaled_where_at_least(e, smallest_, factor_, factor_low_);
     return lifted * Vector<T>(static_cast<T>(1 / normalizer_lift));
   }
 

@@ -19,10 +19,15 @@ std::size_t compute_size(const Shape& shape) {
   return shape.logits == Dtype::f64 || shape.accuracy == Accuracy::exact ? sizeof(double) : sizeof(float);
 }
 
-bool exceeds(std::size_t rows, std::size_t cols, std::size_t limit) { return rows > limit / cols; }
-
+// The product, or the limit if it is larger. Divisions would take longer than all the rest of a plan.
 std::size_t times_at_most(std::size_t rows, std::size_t cols, std::size_t limit) {
-  return exceeds(rows, cols, limit) ? limit : rows * cols;
+  std::size_t product;
+  return __builtin_mul_overflow(rows, cols, &product) || product > limit ? limit : product;
+}
+
+bool exceeds(std::size_t rows, std::size_t cols, std::size_t limit) {
+  std::size_t product;
+  return __builtin_mul_overflow(rows, cols, &product) || product > limit;
 }
 
 int useful_threads(std::size_t rows, std::size_t cols, int limit) {
@@ -72,15 +77,15 @@ struct Choice {
 bool should_stream(const Shape& shape, const CacheSizes& caches) {
   const std::size_t element = dtype_size(shape.logits) + dtype_size(shape.output);
   return !shape.in_place && shape.accuracy != Accuracy::exact && shape.cols >= least_streamed &&
-         exceeds(shape.rows, shape.cols, caches.last_level / element) &&
-         (shape.cols <= narrow_row_bytes / compute_size(shape) || exceeds(shape.cols, element, caches.last_level));
+         exceeds(shape.rows, shape.cols * element, caches.last_level) &&
+         (shape.cols * compute_size(shape) <= narrow_row_bytes || shape.cols * element > caches.last_level);
 }
 
 Choice choose(const Shape& shape, const CacheSizes& caches) {
   if (should_stream(shape, caches)) {
     return {Variant::streaming, "more than the last-level cache holds: results are written past the caches"};
   }
-  if (shape.cols <= narrow_bytes / compute_size(shape)) {
+  if (shape.cols * compute_size(shape) <= narrow_bytes) {
     return {Variant::narrow, "short rows: several at a time share what a row needs beside its exponentials"};
   }
   // Whether exponentials go to the output; exact ones only f64 can hold.
@@ -88,30 +93,13 @@ Choice choose(const Shape& shape, const CacheSizes& caches) {
   if (shape.in_place && can_stash) {
     return {Variant::three_pass, "in place: the logits are overwritten, so the row cannot be walked twice"};
   }
-  if (exceeds(shape.cols, dtype_size(shape.logits) + dtype_size(shape.output), caches.last_level)) {
+  if (shape.cols * (dtype_size(shape.logits) + dtype_size(shape.output)) > caches.last_level) {
     return {Variant::online, "the row exceeds the last-level cache: two reads and one write are the least traffic"};
   }
   return {Variant::anchored, "one pass exponentiates and sums, one scales, and the maximum is not needed"};
 }
 
 }  // namespace
-
-std::size_t dtype_size(Dtype dtype) {
-  switch (dtype) {
-    case Dtype::f32:
-    case Dtype::i32:
-      return 4;
-    case Dtype::f64:
-    case Dtype::i64:
-      return 8;
-    case Dtype::f16:
-    case Dtype::bf16:
-      return 2;
-    case Dtype::boolean:
-      return 1;
-  }
-  return 0;
-}
 
 Plan plan_rows(const Shape& shape, Variant asked, int thread_limit, const CacheSizes& caches) {
   if (shape.rows == 0 || shape.cols == 0) return {Variant::three_pass, 1, false, "there is nothing to do"};

@@ -15,7 +15,7 @@ struct CacheSizes {
 
 struct Shape {
   std::size_t rows;
-  std::size_t cols;
+  std::size_t cols;  // rows of f64 must fit the address space
   Dtype logits;
   Dtype output;
   bool in_place;
@@ -48,6 +48,9 @@ std::size_t row_part_length(std::size_t cols);
 // compute_size: bytes of an element.
 std::size_t columns_block(std::size_t outer, std::size_t inner, std::size_t compute_size, int thread_limit);
 
-std::size_t dtype_size(Dtype dtype);
+inline std::size_t dtype_size(Dtype dtype) {
+  constexpr unsigned char sizes[] = {4, 8, 2, 2, 4, 8, 1};
+  return sizes[static_cast<int>(dtype)];
+}
 
 }  // namespace simdsoftmax::detail

@@ -62,6 +62,8 @@ template <class T, bool above = false, Accuracy accuracy = Accuracy::balanced>
 class Exp {
  public:
   explicit Exp(std::int64_t anchor) : range_(anchor), core_(anchor) {}
+  // near: a logit with this anchor_near().
+  Exp(std::int64_t anchor, T near) : range_(LogitRange<T, above>::around(near)), core_(anchor) {}
 
   template <class Logit>
   SIMDSOFTMAX_INLINE Vector<T> operator()(const Logit& x) const {

@@ -49,6 +49,20 @@ SIMDSOFTMAX_INLINE std::int64_t anchor_of(T max) {
   return truncated - (exponent < static_cast<double>(truncated));
 }
 
+// The same to within 1, sooner. For ordinary logits.
+SIMDSOFTMAX_INLINE std::int64_t anchor_near(float x) {
+  const float shifted = x * static_cast<float>(log2_e) + 0x1.8p23f;
+  std::int32_t bits;
+  __builtin_memcpy(&bits, &shifted, sizeof bits);
+  return bits - 0x4B400000;
+}
+SIMDSOFTMAX_INLINE std::int64_t anchor_near(double x) {
+  const double shifted = x * log2_e + 0x1.8p52;
+  std::int64_t bits;
+  __builtin_memcpy(&bits, &shifted, sizeof bits);
+  return bits - 0x4338000000000000;
+}
+
 // A sum this large may hold an exponential beyond the climb.
 template <class T>
 constexpr double climbed_sum = sizeof(T) == 4 ? 0x1p110 : 0x1p942;
@@ -61,6 +75,10 @@ class LogitRange {
   explicit LogitRange(std::int64_t anchor)
       : lowest_(static_cast<T>(static_cast<double>(anchor - ExpRange<T>::depth) * ln_2)),
         highest_(static_cast<T>(static_cast<double>(anchor + ExpRange<T>::climb) * ln_2)) {}
+  // For anchor_near(near).
+  static LogitRange around(T near) {
+    return {near - static_cast<T>(ExpRange<T>::depth * ln_2), near + static_cast<T>(ExpRange<T>::climb * ln_2)};
+  }
 
   SIMDSOFTMAX_INLINE Vector<T> operator()(Vector<T> x) const {
     if constexpr (above) x = min_or_second(highest_, x);
@@ -75,6 +93,8 @@ class LogitRange {
   SIMDSOFTMAX_INLINE Vector<T> lowest() const { return lowest_; }
 
  private:
+  LogitRange(T lowest, T highest) : lowest_(lowest), highest_(highest) {}
+
   Vector<T> lowest_;
   Vector<T> highest_;
 };

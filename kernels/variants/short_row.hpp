@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "passes/normalize.hpp"
+#include "passes/row_totals.hpp"
+#include "staging/plain_row.hpp"
+
+namespace simdsoftmax::SIMDSOFTMAX_ISA {
+namespace {
+
+// The longest row that goes alone, its exponentials on the stack.
+template <class T>
+constexpr std::size_t longest_short = 8192 / sizeof(T);
+
+SIMDSOFTMAX_INLINE float first_of(const float* x) { return *x; }
+SIMDSOFTMAX_INLINE double first_of(const double* x) { return *x; }
+template <class In>
+SIMDSOFTMAX_INLINE Compute<In> first_of(const In* x) {
+  return lane_max(load_first(x, 1, Vector<Compute<In>>(-Limits<Compute<In>>::infinity)));
+}
+
+// A row that is all of a call: what counts is how long each step waits for the one before. Any power of two near the
+// maximum serves as anchor, and that of the first logit is known before the others have been looked at. False, with
+// nothing written, if a logit lies too far above it, or the first one is infinite, NaN or huge.
+template <Accuracy accuracy, class In, class Out>
+SIMDSOFTMAX_NOINLINE bool short_row(const In* x, Out* y, std::size_t cols) {
+  using T = Compute<In>;
+  const T near = first_of(x);
+  constexpr T most = ExpRange<T>::giant - ExpRange<T>::climb;
+  if (!(near < most && near > -most)) return false;
+  alignas(64) T e[longest_short<T>];
+  const Exp<T, true, accuracy> exp(anchor_near(near), near);
+  const LaneSum<T> lanes = lanes_of<T>(
+      cols,
+      [&](std::size_t i) __attribute__((always_inline)) {
+        const Vector<T> v = exp(load(x + i));
+        store(e + i, v);
+        return v;
+      },
+      [&](std::size_t i, std::size_t n) __attribute__((always_inline)) {
+        const Vector<T> v = keep_first(exp(load_first(x + i, n, Vector<T>(T(0)))), n);
+        store_first(e + i, n, v);
+        return v;
+      });
+  const SplitSum sum = lanes.total();
+  if (!(sum.high < climbed_sum<T>)) return false;
+  const Normalizer<T, accuracy> normalize(sum, smallest_result<Out>);
+  const Sink<Out> to{y};
+  for_each_vector<T>(
+      0, cols, [&](std::size_t i) __attribute__((always_inline)) { to(i, normalize(load(e + i))); },
+      [&](std::size_t i, std::size_t n)
+          __attribute__((always_inline)) { to.first(i, n, normalize(load_first(e + i, n, Vector<T>(T(0))))); });
+  return true;
+}
+
+}  // namespace
+}  // namespace simdsoftmax::SIMDSOFTMAX_ISA
