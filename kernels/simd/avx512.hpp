@@ -237,19 +237,18 @@ class HalfRange {
     find(_mm512_loadu_si512(p), words);
     find(_mm512_loadu_si512(p + 32), words + 4);
   }
-  bool others_are_zeros() const { return _ktestz_mask32_u8(others_, others_) != 0; }
+  bool others_are_zeros() const { return _cvtmask32_u32(_mm512_cmpgt_epu16_mask(farthest_, range_)) == 0; }
 
  private:
   SIMDSOFTMAX_INLINE void find(__m512i v, char* word) {
-    const __mmask32 within = _mm512_cmple_epu16_mask(_mm512_add_epi16(v, offset_), range_);
     const __mmask32 nonzero = _mm512_test_epi16_mask(v, _mm512_set1_epi16(0x7FFF));
-    others_ = _kor_mask32(others_, _kxor_mask32(within, nonzero));
-    __builtin_memcpy(word, &within, sizeof within);
+    farthest_ = _mm512_mask_max_epu16(farthest_, nonzero, farthest_, _mm512_add_epi16(v, offset_));
+    __builtin_memcpy(word, &nonzero, sizeof nonzero);
   }
 
   __m512i offset_;
   __m512i range_;
-  __mmask32 others_ = 0;
+  __m512i farthest_ = _mm512_setzero_si512();  // of those that are not zeros, from the least
 };
 
 // Bits of 64 flags, the first one lowest: those that are not 0.

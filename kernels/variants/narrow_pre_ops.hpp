@@ -10,6 +10,18 @@ namespace {
 // and columns at the end that take no part. All logits lie within the span, hidden ones too, so their exponentials are
 // finite, and zero takes their place.
 
+// The masks of the rows of the next block, in bytes: they come in while the exponentials of this one are computed.
+struct NextMasks {
+  const char* first;
+  std::ptrdiff_t row_stride;
+  std::ptrdiff_t element;
+
+  SIMDSOFTMAX_INLINE void expect(std::size_t row, std::size_t column) const {
+    __builtin_prefetch(first + static_cast<std::ptrdiff_t>(row) * row_stride +
+                       static_cast<std::ptrdiff_t>(column) * element);
+  }
+};
+
 // Rows of a block, of cols columns each; those of row r from visible[r] on take no part. Bit c of row r is bit c % 64
 // of word c / 64 of hidden + r * hidden_stride.
 struct PreOpBlock {
@@ -18,6 +30,7 @@ struct PreOpBlock {
   const std::size_t* visible;
   const std::uint64_t* hidden;  // null: none
   std::size_t hidden_stride;
+  NextMasks next_masks;
 };
 
 // Logits as they are, and times a factor, which is the sum of two numbers.
@@ -105,6 +118,7 @@ SIMDSOFTMAX_NOINLINE void pre_op_exp_sum_pass(const EvenRows<const float>& rows,
     const auto whole = [&](std::size_t i) __attribute__((always_inline)) {
       __builtin_prefetch(next + i);
       y.expect(r, i);
+      if constexpr (hides) block.next_masks.expect(r, i);
       if constexpr (ends) {
         y.expect(r, n + hidden_pace * i);
         if (hidden_pace > 1) y.expect(r, n + 2 * i + width<float>);
@@ -176,14 +190,15 @@ class NarrowPreOps {
     for (std::size_t i = 0; i < rows * words_of_row(); ++i) hidden_[i] = 0;
   }
   std::size_t words_of_row() const { return (cols_ + 63) / 64; }
+  void expect_masks(const NextMasks& next) { next_masks_ = next; }
 
   // Probabilities of at most rows_at_once() rows. `hidden_rows`: of how many of them there are hidden columns; all, or
   // that of the first for all. False if their logits do not lie within the span, or one of them has no mass or a NaN:
   // nothing has been written then.
   bool walk(const EvenRows<const float>& x, const EvenRows<float>& y, std::size_t rows, std::size_t hidden_rows,
             bool in_place) {
-    const PreOpBlock block = {rows, cols_, visible_, hidden_rows > 0 ? hidden_ : nullptr,
-                              hidden_rows > 1 ? words_of_row() : 0};
+    const PreOpBlock block = {
+        rows, cols_, visible_, hidden_rows > 0 ? hidden_ : nullptr, hidden_rows > 1 ? words_of_row() : 0, next_masks_};
     const LogitSpan logits = span_pass(x, block);
     const float a = logits.min * factor_;
     const float b = logits.max * factor_;
@@ -243,6 +258,7 @@ class NarrowPreOps {
   float factor_low_;
   bool ends_;
   bool streams_;
+  NextMasks next_masks_ = {nullptr, 0, 0};
   // A row's last chunk may reach beyond it.
   alignas(64) float exponentials_[longest_narrow<float> + chunk_length<float>];
   alignas(64) double high_[most_narrow_rows];
