@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <map>
 
 #include "inputs.hpp"
@@ -22,6 +23,8 @@ class AxisTest : public ConfigTest {
     if (logits.empty()) logits = encode(pair().in, normal_logits(in(), count_of(shape), 4, 81));
     return logits;
   }
+
+  void use_logits(const Sizes& shape, const std::vector<double>& values) { logits_[shape] = encode(pair().in, values); }
 
   Bytes expected(const Operator& op, const Sizes& shape, std::size_t axis, const Bytes& logits,
                  const simdsoftmax_options& options = serial_options()) {
@@ -70,6 +73,35 @@ TEST_P(AxisTest, RowsAcrossMemory) {
       const Sizes shape = {cols * inner > 3000 ? 1U : 2U, cols, inner};
       for (const Operator& op : operators()) ASSERT_NO_FATAL_FAILURE(check_dense(op, shape, 1));
     }
+  }
+}
+
+// Rows that have no way in common with their neighbours, or no numbers.
+TEST_P(AxisTest, OddRowsAmongOthers) {
+  using Logit = double (*)(double ordinary, std::size_t column);
+  const Logit odds[] = {[](double x, std::size_t c) { return c == 1 ? std::nan("") : x; },
+                        [](double x, std::size_t c) { return c == 0 ? std::nan("") : x; },
+                        [](double, std::size_t) { return std::nan(""); },
+                        [](double x, std::size_t c) { return c == 1 ? HUGE_VAL : x; },
+                        [](double x, std::size_t c) { return c == 1 ? -HUGE_VAL : x; },
+                        [](double, std::size_t) { return -HUGE_VAL; },
+                        [](double x, std::size_t c) { return c == 2 ? 1200 : x; },
+                        [](double x, std::size_t) { return x * 5000; }};
+  for (const std::size_t cols : {std::size_t{3}, std::size_t{21}, std::size_t{130}}) {
+    const Sizes shape = {1, cols, 85};
+    std::vector<double> values = normal_logits(in(), count_of(shape), 4, 82);
+    for (std::size_t c = 0; c < cols; ++c) {
+      for (std::size_t k = 0; k < std::size(odds); ++k) {
+        // One of them among each vector of the widest ISA's rows, and two next to one another.
+        for (const std::size_t row : {k * 10, k == 0 ? std::size_t{1} : k * 10}) {
+          double& value = values[c * 85 + row];
+          value = odds[k](value, c);
+          if (std::isfinite(value)) value = round_to(in(), value);
+        }
+      }
+    }
+    use_logits(shape, values);
+    for (const Operator& op : operators()) ASSERT_NO_FATAL_FAILURE(check_dense(op, shape, 1));
   }
 }
 

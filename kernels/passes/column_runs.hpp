@@ -174,6 +174,10 @@ SIMDSOFTMAX_INLINE void add_to_lane(BlockState<T>& block, std::size_t lane, std:
   }
 }
 
+// Lines come in so many rows early: there are too many runs for the hardware to see them coming.
+template <class T>
+constexpr std::size_t looked_ahead = 4 * width<T>;
+
 // Exponentials to the output if that can hold them, and their sums.
 template <class In, class Out>
 SIMDSOFTMAX_NOINLINE void exp_sum_of_runs(const Runs<const In> x, const Runs<Out> y, std::size_t cols, std::size_t n,
@@ -192,6 +196,8 @@ SIMDSOFTMAX_NOINLINE void exp_sum_of_runs(const Runs<const In> x, const Runs<Out
                   begin + l, [&](std::size_t c) __attribute__((always_inline)) {
                     return leaf_or_zero(
                         c, [&]() __attribute__((always_inline)) {
+                          __builtin_prefetch(x[c] + i + looked_ahead<T>);
+                          if constexpr (sizeof(Out) == sizeof(T)) __builtin_prefetch(y[c] + i + looked_ahead<T>, 1);
                           const Vector<T> e = exp(load_lanes(x[c] + i, m));
                           if constexpr (sizeof(Out) == sizeof(T)) store_lanes(y[c] + i, m, e);
                           return e;

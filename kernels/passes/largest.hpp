@@ -42,25 +42,22 @@ SIMDSOFTMAX_INLINE double of_rank(std::int64_t rank) {
 template <class T>
 SIMDSOFTMAX_INLINE std::size_t count_above(const T* numbers, std::size_t n, T v) {
   const Vector<T> limit(v);
-  const Vector<T> one(T(1));
-  const Vector<T> zero(T(0));
-  Vector<T> count[2] = {zero, zero};
-  for (std::size_t i = 0; i < n; i += width<T>) {
-    Vector<T>& sum = count[i / width<T> % 2];
-    sum = sum + xsimd::select(load(numbers + i) > limit, one, zero);
-  }
-  alignas(64) T lanes[width<T>];
-  store(lanes, count[0] + count[1]);
-  T all = 0;
-  for (const T lane : lanes) all += lane;
-  return static_cast<std::size_t>(all);
+  int count = 0;
+  for (std::size_t i = 0; i < n; i += width<T>) count += __builtin_popcount(lanes_above(load(numbers + i), limit));
+  return static_cast<std::size_t>(count);
+}
+
+// Numbers behind the n-th, of one vector, become -inf.
+template <class T>
+SIMDSOFTMAX_INLINE void end_numbers(T* numbers, std::size_t n) {
+  store(numbers + n, Vector<T>(-Limits<T>::infinity));
 }
 
 // The k-th largest of n numbers, 0 < k <= n, or one with k to `enough` others above it, by bisection of all numbers: no
-// more than 33 counts (65 for f64), whatever their order. Numbers behind the n-th, of one vector, become -inf.
+// more than 33 counts (65 for f64), whatever their order. Ends the numbers.
 template <class T>
 SIMDSOFTMAX_NOINLINE T kth_largest(T* numbers, std::size_t n, std::size_t k, std::size_t enough = 0) {
-  for (std::size_t k_behind = 0; k_behind < width<T>; ++k_behind) numbers[n + k_behind] = -Limits<T>::infinity;
+  end_numbers(numbers, n);
   Vector<T> most(-Limits<T>::infinity);
   Vector<T> least(-Limits<T>::infinity);  // of the negated numbers, the largest
   std::size_t i = 0;
@@ -83,11 +80,23 @@ SIMDSOFTMAX_NOINLINE T kth_largest(T* numbers, std::size_t n, std::size_t k, std
   return of_rank(low);
 }
 
-// Sorts n indices by what they stand for, the largest first and equal ones in the order they had: by bytes, from the
-// last to the first.
+// Sorts n indices by what they stand for, the largest first and equal ones in the order they had. Ends the numbers.
 template <class T>
-SIMDSOFTMAX_NOINLINE void sort_descending(const T* numbers, std::uint16_t* order, std::size_t n) {
+SIMDSOFTMAX_NOINLINE void sort_descending(T* numbers, std::uint16_t* order, std::size_t n) {
   std::uint16_t sorted[detail::max_top_k];
+  // Up to here it is faster to count, for each of a few numbers, how many are above it.
+  constexpr std::size_t most_counted = 128;
+  if (n <= most_counted) {
+    end_numbers(numbers, n);
+    std::uint8_t equal[most_counted] = {};
+    for (std::size_t i = 0; i < n; ++i) {
+      const std::size_t above = count_above(numbers, n, numbers[order[i]]);
+      sorted[above + equal[above]++] = order[i];
+    }
+    for (std::size_t i = 0; i < n; ++i) order[i] = sorted[i];
+    return;
+  }
+  // By bytes, from the last to the first.
   for (std::size_t shift = 0; shift < 8 * sizeof(T); shift += 8) {
     const auto byte = [&](std::uint16_t i) {
       const auto rank = rank_of(numbers[i]);
@@ -120,18 +129,21 @@ class Largest {
   // A logit must be above it to be of interest; one whose lo counts, too, if it is equal.
   T threshold() const { return threshold_; }
 
-  // A threshold before the first offer, from n logits of the row: at least k of them are above it. Of four logits one
+  // A threshold before the first offer, from n logits of the row: at least k of them are above it. Of a few logits one
   // is looked at, the largest, so it is a little lower than the k-th would make it. (Without one, the first few hundred
   // logits of a row are candidates, and at 64x32000 and k = 50 the candidates took as long as the exponentials.)
   template <class Source>
   void expect(const Source& x, std::size_t n) {
     constexpr std::size_t w = width<T>;
-    const std::size_t numbers = n / (4 * w) * w;
+    // With eight numbers for each of the k, few of these share one.
+    const std::size_t affordable = n / (8 * k_);
+    const std::size_t few = affordable < 4 ? 4 : affordable < 32 ? affordable : 32;
+    const std::size_t numbers = n / (few * w) * w;
     if (numbers < 4 * k_ || numbers > room - w) return;
-    const auto hi = [&](std::size_t i) __attribute__((always_inline)) { return high_part<T>(x(i)); };
     for (std::size_t i = 0; i < numbers; i += w) {
-      const std::size_t at = 4 * i;
-      store(hi_ + i, max_or_second(max_or_second(hi(at), hi(at + w)), max_or_second(hi(at + 2 * w), hi(at + 3 * w))));
+      Vector<T> most = high_part<T>(x(few * i));
+      for (std::size_t j = 1; j < few; ++j) most = max_or_second(high_part<T>(x(few * i + j * w)), most);
+      store(hi_ + i, most);
     }
     const T least = kth_largest(hi_, numbers, k_, k_ + k_ / 4);
     if (least > -Limits<T>::infinity) threshold_ = of_rank(rank_of(least) - 1);
@@ -238,12 +250,23 @@ SIMDSOFTMAX_NOINLINE void largest_pass(const Source x, std::size_t column, std::
     if constexpr (has_lo) store(lo + k * w, low_part<T>(z));
     return static_cast<std::uint64_t>(lanes_above(high_part<T>(z), threshold)) << (k * w);
   };
+  // Which vectors, by fours, have a candidate is noted without a branch, which would be mispredicted for each of them.
+  constexpr std::size_t four = 4 * w;
+  constexpr std::size_t most_noted = 64;
   std::size_t i = 0;
-  for (; i + 4 * w <= n; i += 4 * w) {
-    const auto high = [&](std::size_t k) __attribute__((always_inline)) { return high_part<T>(x(i + k * w)); };
-    const Vector<T> most = max_or_second(max_or_second(high(0), high(1)), max_or_second(high(2), high(3)));
-    if (__builtin_expect(any_above(most, threshold), 0)) {
-      offer(take(x(i), 0) | take(x(i + w), 1) | take(x(i + 2 * w), 2) | take(x(i + 3 * w), 3), i);
+  while (i + four <= n) {
+    std::size_t noted[most_noted];
+    std::size_t count = 0;
+    const std::size_t end = n - i < most_noted * four ? n - n % four : i + most_noted * four;
+    for (; i < end; i += four) {
+      const auto high = [&](std::size_t k) __attribute__((always_inline)) { return high_part<T>(x(i + k * w)); };
+      const Vector<T> most = max_or_second(max_or_second(high(0), high(1)), max_or_second(high(2), high(3)));
+      noted[count] = i;
+      count += any_above(most, threshold);
+    }
+    for (std::size_t c = 0; c < count; ++c) {
+      const std::size_t at = noted[c];
+      offer(take(x(at), 0) | take(x(at + w), 1) | take(x(at + 2 * w), 2) | take(x(at + 3 * w), 3), at);
     }
   }
   for (; i + w <= n; i += w) offer(take(x(i), 0), i);

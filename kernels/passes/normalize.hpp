@@ -60,7 +60,7 @@ class Normalizer {
       : factor_(factor), factor_low_(factor_low), smallest_(smallest) {}
 
   SIMDSOFTMAX_INLINE Vector<T> operator()(Vector<T> e) const {
-    const Vector<T> lifted = scaled_where_at_least(e, smallest_, factor_, factor_low_);
+    const Vector<T> lifted = scaled_unless_below(e, smallest_, factor_, factor_low_);
     return lifted * Vector<T>(static_cast<T>(1 / normalizer_lift));
   }
 

@@ -39,13 +39,13 @@ SIMDSOFTMAX_INLINE F64 where_at_least(F64 a, F64 b, F64 v) {
   return _mm512_maskz_mov_pd(_mm512_cmp_pd_mask(a, b, _CMP_GE_OQ), v);
 }
 
-// v * (high + low) where v >= least, else 0.
-SIMDSOFTMAX_INLINE F32 scaled_where_at_least(F32 v, F32 least, F32 high, F32 low) {
-  const __mmask16 kept = _mm512_cmp_ps_mask(v, least, _CMP_GE_OQ);
+// v * (high + low), but 0 where v < least.
+SIMDSOFTMAX_INLINE F32 scaled_unless_below(F32 v, F32 least, F32 high, F32 low) {
+  const __mmask16 kept = _mm512_cmp_ps_mask(v, least, _CMP_NLT_UQ);
   return _mm512_maskz_fmadd_ps(kept, v, high, _mm512_maskz_mul_ps(kept, v, low));
 }
-SIMDSOFTMAX_INLINE F64 scaled_where_at_least(F64 v, F64 least, F64 high, F64 low) {
-  const __mmask8 kept = _mm512_cmp_pd_mask(v, least, _CMP_GE_OQ);
+SIMDSOFTMAX_INLINE F64 scaled_unless_below(F64 v, F64 least, F64 high, F64 low) {
+  const __mmask8 kept = _mm512_cmp_pd_mask(v, least, _CMP_NLT_UQ);
   return _mm512_maskz_fmadd_pd(kept, v, high, _mm512_maskz_mul_pd(kept, v, low));
 }
 

@@ -35,10 +35,11 @@ SIMDSOFTMAX_INLINE F64 load(const double* p) { return F64::load_unaligned(p); }
 SIMDSOFTMAX_INLINE void store(float* p, F32 v) { v.store_unaligned(p); }
 SIMDSOFTMAX_INLINE void store(double* p, F64 v) { v.store_unaligned(p); }
 
-// v * (high + low) where v >= least, else 0: zeros first, because a subnormal product, though it were dropped, takes
-// over a hundred cycles on some CPUs. (avx512 has its own, where nothing becomes of what a mask leaves out.)
+// v * (high + low), but 0 where v < least; NaN where anything is NaN. Zeros first, because a subnormal product, though
+// it were dropped, takes over a hundred cycles on some CPUs. (avx512 has its own: nothing becomes of what a mask leaves
+// out.)
 template <class V>
-SIMDSOFTMAX_INLINE V scaled_where_at_least(V v, V least, V high, V low) {
+SIMDSOFTMAX_INLINE V scaled_unless_below(V v, V least, V high, V low) {
   const V kept = where_at_least(v, least, v);
   return mul_add(kept, high, kept * low);
 }
