@@ -108,6 +108,16 @@ TEST_P(LogSoftmaxTest, TwoNearlyEqualMaxima) {
   }
 }
 
+// Two of the worst exponentials of f64, whose addition is rounded too, where a last place of the result is small.
+TEST_P(LogSoftmaxTest, WorstPairBelowOneHalf) {
+  if (in().dtype != SIMDSOFTMAX_F64 || out().dtype != SIMDSOFTMAX_F64) GTEST_SKIP() << "a row of doubles";
+  std::vector<double> row(9, -700);
+  row[0] = -0x1.a39a517e166cap-2;
+  row[8] = -0x1.9e7c50e204345p-2;
+  const Operator& op = logsumexp_operator();
+  EXPECT_LE(4 * op.error(pair(), exact_row(row), {}, false, run(op, {1, row.size()}, row)), 5);
+}
+
 TEST_P(LogSoftmaxTest, HugeLogits) {
   for (const double huge : {70000.0, 1e6, 1e30, largest(format_of(SIMDSOFTMAX_F32)), largest(in())}) {
     for (const double sign : {1.0, -1.0}) {

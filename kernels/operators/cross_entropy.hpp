@@ -100,7 +100,7 @@ class LossRows {
       const double weight = weight_of_label();
       return weight == 0 ? 0 : weight * (below + scale.log_sum);
     }
-    return weighted_loss({scale.max + state.shift, scale.max_low, scale.log_sum});
+    return weighted_loss({scale.max + state.shift, scale.max_low, scale.log_sum, scale.log_sum_low});
   }
 
   // Integer labels that are not smoothed: one class counts.

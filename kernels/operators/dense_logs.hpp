@@ -70,7 +70,7 @@ SIMDSOFTMAX_NOINLINE void dense_logsumexp(const RowsTask& task, const RowCursor&
     RowLogits<PlainRow<In>> row = dense_row<In>(task, cursor, team);
     LogScale scale;
     if (!dense_log_scale<In>(row, state, scale)) return walk_staged_row<T>(task, cursor, team);
-    result = scale.max + (scale.max_low + scale.log_sum);
+    result = logsumexp_of(scale, 0);
   }
   if (team.is_first()) store_one(result, cursor.at(task.output), task.output.dtype);
 }
@@ -91,16 +91,24 @@ class NarrowLogs {
     const BlockShape shape = block_.shape(rows);
     row_max_pass(x, shape, max_);
     const LogSums<In> log_sums(x, {block_.exponentials(), shape.cols, rows}, block_.anchor(), max_);
-    for (std::size_t r = 0; r < rows; r += width<double>) store(results_ + r, log_sums(r, block_.totals(r)));
+    for (std::size_t r = 0; r < rows; r += width<double>) {
+      const SplitSums of_group = log_sums(r, block_.totals(r));
+      store(results_ + r, of_group.high);
+      store(results_low_ + r, of_group.low);
+    }
     return true;
   }
-  LogScale scale(std::size_t r) const { return {static_cast<double>(max_[r]), 0, results_[r]}; }
+  LogScale scale(std::size_t r) const { return {static_cast<double>(max_[r]), 0, results_[r], results_low_[r]}; }
 
   bool find_logsumexps(const EvenRows<const In>& x, std::size_t rows) {
     const Destination nowhere = {reinterpret_cast<char*>(results_), 0, 0};
     if constexpr (sizeof(T) == sizeof(double)) {
       if (!find_log_sums(x, rows, nowhere)) return false;
-      for (std::size_t r = 0; r < rows; ++r) results_[r] = static_cast<double>(max_[r]) + results_[r];
+      for (std::size_t r = 0; r < rows; r += width<double>) {
+        SplitSums result = {load(results_ + r), load(results_low_ + r)};
+        accumulate(result, load_f64(max_ + r));
+        store(results_ + r, total(result));
+      }
       return true;
     } else {
       if (!block_.exponentiate(x, rows, nowhere)) return false;
@@ -117,6 +125,7 @@ class NarrowLogs {
   NarrowBlock<In, Accuracy::balanced> block_;
   alignas(64) T max_[most_narrow_rows];
   alignas(64) double results_[most_narrow_rows];
+  alignas(64) double results_low_[most_narrow_rows];
 };
 
 template <class In, class Out>

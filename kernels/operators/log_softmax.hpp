@@ -21,27 +21,38 @@ double low_of_max(const RowLogits<Source>& row, typename Source::T max) {
   });
 }
 
+// For one row.
+template <class T>
+SIMDSOFTMAX_NOINLINE SplitSum log_sum_of(const RowState& state, double max) {
+  const F64 low(state.sum.low / state.sum.high);
+  return in_first_lane(log_sums_of<T>(F64(state.sum.high), low, state.anchor, F64(max)));
+}
+template <class T>
+SIMDSOFTMAX_NOINLINE SplitSum log_sum_beside(const SplitSum& others, const RowState& state, double max,
+                                             double max_low) {
+  const double largest = exp_in<T>(state, state.shift + max) * scalar_exp(max_low);
+  return in_first_lane(log_sums_beside<T>(in_all_lanes(others), F64(largest), state.anchor, F64(max), F64(max_low)));
+}
+
 // The log scale of a row with mass, from its state and its maximum, both relative to the state's shift.
 template <class Source>
 LogScale log_scale_of(RowLogits<Source>& row, const RowState& state, double max) {
   using T = typename Source::T;
   // A sink so far above everything that its exponential is infinite is all of the sum.
-  if (!is_finite(state.sum.high)) return {max, 0, row.x.sink() - state.shift - max};
+  if (!is_finite(state.sum.high)) return {max, 0, row.x.sink() - state.shift - max, 0};
 
-  const double largest = exp_in<T>(state, state.shift + max);
-  if (total(state.sum) < one_dominates * largest) {
-    // log(1 + others / largest), which keeps its relative accuracy where the others are few.
-    const double max_low = row.x.is_exact() ? 0 : low_of_max(row, static_cast<T>(max));
+  double max_low = 0;
+  SplitSum log_sum = log_sum_of<T>(state, max);
+  if (log_sum.high < one_dominates) {
+    if (!row.x.is_exact()) max_low = low_of_max(row, static_cast<T>(max));
     // There may be many of the others, each too small to be told from zero beside the largest: with a lower anchor, of
     // which they do not climb out, they are.
     constexpr int lower = ExpRange<T>::headroom;
     const ExpOfOthers<T> others(Exp<T>(state.anchor - lower), static_cast<T>(max));
     const RowState rest = row.sum(NoSink<T>{}, others, state.anchor - lower, state.shift);
-    const double ratio = total(rest.sum) * power_of_two(-lower) / (largest * scalar_exp(max_low));
-    const double sum = 1 + ratio;
-    return {max, max_low, log(SplitSum{sum, ratio - (sum - 1)})};
+    log_sum = log_sum_beside<T>(scaled(rest.sum, power_of_two(-lower)), state, max, max_low);
   }
-  return {max, 0, log(scaled(state.sum, 1 / largest))};
+  return {max, max_low, log_sum.high, log_sum.low};
 }
 
 // The state of a row and its log scale, relative to the state's shift; the row's source is shifted with it. max is -inf
@@ -53,13 +64,21 @@ SIMDSOFTMAX_NOINLINE LogScale log_scale(RowLogits<Source>& row, RowState& state)
   const bool ordinary = is_ordinary<T>(max);
   const std::int64_t anchor = ordinary ? anchor_of(max) : 0;
   state = ordinary ? row.sum(NoSink<T>{}, Exp<T>(anchor), anchor) : any_state(row);
-  if (is_nan(state.sum)) return {Limits<double>::nan, 0, 0};
-  if (is_nothing(state) || max == -Limits<double>::infinity) return {-Limits<double>::infinity, 0, 0};
+  if (is_nan(state.sum)) return {Limits<double>::nan, 0, 0, 0};
+  if (is_nothing(state) || max == -Limits<double>::infinity) return {-Limits<double>::infinity, 0, 0, 0};
   if (state.shift != 0) {
     row.x = row.x.shifted(static_cast<T>(state.shift));
     max = row.max();
   }
   return log_scale_of(row, state, max);
+}
+
+// logsumexp of a row with this scale, relative to this shift. Rounded once.
+SIMDSOFTMAX_INLINE double logsumexp_of(const LogScale& scale, double shift) {
+  SplitSum result = {scale.log_sum, scale.log_sum_low + scale.max_low};
+  accumulate(result, scale.max);
+  accumulate(result, shift);
+  return total(result);
 }
 
 // Log-probabilities of a row with this state and scale.

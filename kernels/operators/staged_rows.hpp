@@ -36,7 +36,7 @@ SIMDSOFTMAX_NOINLINE double logsumexp_in(const RowsTask& task, const RowCursor& 
   if constexpr (sizeof(T) == 8) {
     // Relative to the maximum, which is the result where it has all of the mass.
     const LogScale scale = log_scale(row, state);
-    if (is_finite(scale.max)) return state.shift + (scale.max + (scale.max_low + scale.log_sum));
+    if (is_finite(scale.max) && is_finite(state.sum.high)) return logsumexp_of(scale, state.shift);
   } else {
     if (!ThreePass::walk(row, state)) state = any_state(row);
   }

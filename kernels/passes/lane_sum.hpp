@@ -10,7 +10,7 @@
 // sums are then exact to about cols / 32 * 2^-53. For f64 the lanes are compensated: plain ones behind a tree of eight
 // measured 7 ULP.
 
-#include "passes/split_sum.hpp"
+#include "simd/split_sum.hpp"
 
 namespace simdsoftmax::SIMDSOFTMAX_ISA {
 namespace {

@@ -7,11 +7,12 @@ namespace simdsoftmax::SIMDSOFTMAX_ISA {
 namespace {
 
 // What log-probabilities of a row need: z - logsumexp(z) = (z - max) - (log_sum + max_low), the maximum being
-// max + max_low and log_sum = log(sum of exp(z - max)).
+// max + max_low and log_sum + log_sum_low = log(sum of exp(z - max)).
 struct LogScale {
   double max;
   double max_low;
   double log_sum;
+  double log_sum_low;
 };
 
 // No term is rounded before the last but z - max, which is exact near the maximum and else rounded once.
@@ -21,15 +22,17 @@ class LogNormalizer {
   explicit LogNormalizer(const LogScale& scale)
       : max_(static_cast<T>(scale.max)),
         log_sum_(static_cast<T>(scale.log_sum)),
-        rest_(static_cast<T>(scale.log_sum - static_cast<double>(log_sum_) + scale.max_low)) {}
+        rest_(static_cast<T>(scale.log_sum - static_cast<double>(log_sum_) + (scale.log_sum_low + scale.max_low))) {}
 
   template <class Logit>
   SIMDSOFTMAX_INLINE Vector<T> operator()(const Logit& z) const {
     const Vector<T> below = high_part<T>(z) - Vector<T>(max_);
     const Vector<T> log = (below - Vector<T>(log_sum_)) + (low_part<T>(z) - Vector<T>(rest_));
     if constexpr (sizeof(Logit) == sizeof(Vector<T>)) return log;
+    // The lo of the maximum may be a part of log_sum, and that is rounded.
+    const Vector<T> at_most_0 = min_or_second(Vector<T>(T(0)), log);
     // The lo of -inf may be NaN.
-    return xsimd::select(below == Vector<T>(-Limits<T>::infinity), below, log);
+    return xsimd::select(below == Vector<T>(-Limits<T>::infinity), below, at_most_0);
   }
 
  private:

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "passes/split_sum.hpp"
 #include "simd/exp.hpp"
+#include "simd/split_sum.hpp"
 
 namespace simdsoftmax::SIMDSOFTMAX_ISA {
 namespace {

@@ -10,9 +10,45 @@
 namespace simdsoftmax::SIMDSOFTMAX_ISA {
 namespace {
 
-// Below this ratio of the sum to its largest term there is one largest logit, and the sum of the others is what counts.
-// (A little less than 2, so that two equal logits, with the error of their exponentials, are never taken for one.)
-constexpr double one_dominates = 1.9;
+// Where log_sum is below this there is one largest logit, and the sum of the others is what counts. (A little less than
+// log 2, so that two equal logits, with the error of their exponentials, are never taken for one.)
+constexpr double one_dominates = 0.64;
+
+// The low parts of sums over the high ones; those of short rows of f32 have none.
+template <class T>
+SIMDSOFTMAX_INLINE F64 relative_low(const GroupTotals& totals) {
+  if constexpr (sizeof(T) == sizeof(float)) return F64(0.0);
+  return totals.low / totals.high;
+}
+
+// log_sum: the logs of the ratios of sums v (1 + low), relative to the anchor, to e^max.
+template <class T>
+SIMDSOFTMAX_INLINE SplitSums log_sums_of(F64 v, F64 low, std::int64_t anchor, F64 max) {
+  SplitSums logs = logs_of<T>(v, low, anchor);
+  accumulate(logs, -max);
+  return joined(logs);
+}
+
+// log(1 + others / largest), which keeps its relative accuracy where the others are few; both relative to the anchor,
+// the latter being e^(max + max_low) but for rounding.
+template <class T>
+SIMDSOFTMAX_INLINE SplitSums log_sums_beside(const SplitSums& others, F64 largest, std::int64_t anchor, F64 max,
+                                             F64 max_low) {
+  const F64 inverse = F64(1.0) / largest;
+  const F64 ratio = total(others) * inverse;
+  const F64 sum = F64(1.0) + ratio;
+  F64 low = ratio - (sum - F64(1.0));
+  if constexpr (sizeof(T) == sizeof(double)) {
+    // What the quotient is off by, and what its divisor is, which its log tells.
+    const F64 product = ratio * largest;
+    const F64 left = ((others.high - product) - product_error(ratio, largest, product)) + others.low;
+    SplitSums excess = log_sums_of<T>(largest, F64(0.0), anchor, max);
+    accumulate(excess, -max_low);
+    const F64 rest = left * inverse + ratio * total(excess);
+    low = low + xsimd::select(rest - rest == F64(0.0), rest, F64(0.0));
+  }
+  return joined(split_log(sum, low / sum, F64(0.0)));
+}
 
 // The largest logit of each row; repeated for the lanes behind the last one.
 template <class In>
@@ -42,9 +78,8 @@ SIMDSOFTMAX_INLINE F64 load_f64(const double* p) { return load(p); }
 template <class T>
 SIMDSOFTMAX_INLINE F64 exps_in(std::int64_t anchor, F64 x) {
   const F64 own = round_down(x * F64(log2_e));
-  const F64 product = own * F64(ln_2);
-  const F64 error = product_error(own, F64(ln_2), product) + own * F64(0x1.abc9e3b39803fp-56);
-  const F64 distance = (x - product) - error;
+  const SplitSums power = times_ln_2(own);
+  const F64 distance = (x - power.high) - power.low;
   const F64 mantissa = ExpCore<double>(ExpRange<double>::headroom)(distance + F64(ExpCore<T>::log_factor));
   return mantissa * power_of_two(own - F64(static_cast<double>(anchor - ExpRange<T>::headroom)));
 }
@@ -58,22 +93,19 @@ class LogSums {
   LogSums(const EvenRows<const In>& x, const StoredRows<T>& exponentials, std::int64_t anchor, const T* max)
       : x_(x), stored_(exponentials), anchor_(anchor), max_(max) {}
 
-  SIMDSOFTMAX_INLINE F64 operator()(std::size_t r, const GroupTotals& totals) const {
-    const F64 largest = exps_in<T>(anchor_, load_f64(max_ + r));
-    const F64 sum = totals.high + totals.low;
-    const F64 factor = F64(1.0) / largest;
-    F64 result = log(totals.high * factor, totals.low * factor);
-    if (any_above(F64(one_dominates) * largest, sum)) {
-      result = xsimd::select(sum < F64(one_dominates) * largest, log_of_others(r, largest), result);
+  SIMDSOFTMAX_INLINE SplitSums operator()(std::size_t r, const GroupTotals& totals) const {
+    SplitSums logs = log_sums_of<T>(totals.high, relative_low<T>(totals), anchor_, load_f64(max_ + r));
+    if (any_above(F64(one_dominates), logs.high)) {
+      const auto dominated = logs.high < F64(one_dominates);
+      const SplitSums beside = log_sums_of_others(r);
+      logs = {xsimd::select(dominated, beside.high, logs.high), xsimd::select(dominated, beside.low, logs.low)};
     }
-    return xsimd::select(sum == sum, result, F64(Limits<double>::nan));
+    return {xsimd::select(totals.high == totals.high, logs.high, F64(Limits<double>::nan)), logs.low};
   }
 
  private:
-  SIMDSOFTMAX_INLINE static F64 log(F64 high, F64 low) { return natural_log(high) + low / high; }
-
-  // log(1 + others / largest), the others being the stored exponentials of all logits below the maximum.
-  SIMDSOFTMAX_NOINLINE F64 log_of_others(std::size_t first, F64 largest) const {
+  // The others are the stored exponentials of all logits below the maximum.
+  SIMDSOFTMAX_NOINLINE SplitSums log_sums_of_others(std::size_t first) const {
     LaneSum<T> group[width<double>];
     const Vector<T> zero(T(0));
     for (std::size_t i = 0; i < width<double>; ++i) {
@@ -89,10 +121,9 @@ class LogSums {
             return keep_first(xsimd::select(load_first(x + k, n, max) == max, zero, load(e + k)), n);
           });
     }
-    const GroupTotals others = totals_of(group);
-    const F64 ratio = (others.high + others.low) / largest;
-    const F64 sum = F64(1.0) + ratio;
-    return log(sum, ratio - (sum - F64(1.0)));
+    const F64 max = load_f64(max_ + first);
+    const F64 largest = exps_in<T>(anchor_, max);
+    return log_sums_beside<T>(totals_of(group), largest, anchor_, max, F64(0.0));
   }
 
   EvenRows<const In> x_;
@@ -104,11 +135,8 @@ class LogSums {
 // The logs of sums relative to the anchor; NaN for those that are.
 template <class T>
 SIMDSOFTMAX_INLINE F64 logsumexps_of(const GroupTotals& totals, std::int64_t anchor) {
-  const Significand of = significand_from(totals.high, std::uint64_t{1023} << 52);
-  const F64 relative = natural_log(of.value) - F64(ExpCore<T>::log_factor);
-  const F64 power = of.exponent + F64(static_cast<double>(anchor - ExpRange<T>::headroom));
-  const F64 result = power * F64(ln_2) + relative;
-  return xsimd::select(totals.high == totals.high, result, F64(Limits<double>::nan));
+  const F64 logs = total(logs_of<T>(totals.high, relative_low<T>(totals), anchor));
+  return xsimd::select(totals.high == totals.high, logs, F64(Limits<double>::nan));
 }
 
 }  // namespace

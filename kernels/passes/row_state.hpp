@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "passes/split_sum.hpp"
 #include "simd/exp.hpp"
+#include "simd/scalar.hpp"
 
 namespace simdsoftmax::SIMDSOFTMAX_ISA {
 namespace {
@@ -18,10 +18,8 @@ SIMDSOFTMAX_INLINE bool is_nothing(const RowState& state) { return state.anchor 
 
 // x - shift - anchor * ln 2: how far e^x lies above what the state is relative to.
 SIMDSOFTMAX_INLINE double distance(double x, const RowState& state) {
-  const auto anchor = static_cast<double>(state.anchor);
-  const double product = anchor * ln_2;
-  const double error = product_error(F64(anchor), F64(ln_2), F64(product)).get(0) + anchor * 0x1.abc9e3b39803fp-56;
-  return ((x - state.shift) - product) - error;
+  const SplitSum anchor = in_first_lane(times_ln_2(F64(static_cast<double>(state.anchor))));
+  return ((x - state.shift) - anchor.high) - anchor.low;
 }
 
 // Exponentials of single numbers in the units of the sum: with headroom, and the factor that those of the row carry.
@@ -36,15 +34,23 @@ double exp_in(const RowState& state, double x) {
   return mantissa * power_of_two(own.anchor - state.anchor + ExpRange<T>::headroom);
 }
 
-// The log of the sum of exponentials, which does not depend on the anchor that a variant has chosen: the power of two
-// of the sum goes to the anchor.
+// Logs of sums v (1 + low) relative to the anchor, which do not depend on what a variant has chosen for it: the powers
+// of two of the sums go to the anchor.
+template <class T>
+SIMDSOFTMAX_INLINE SplitSums logs_of(F64 v, F64 low, std::int64_t anchor) {
+  SplitSums logs = split_log(v, low, F64(static_cast<double>(anchor - ExpRange<T>::headroom)));
+  logs.low = logs.low - F64(ExpCore<T>::log_factor);
+  return logs;
+}
+
+// The log of the sum of exponentials.
 template <class T>
 double logsumexp_of(const RowState& state) {
   if (is_nan(state.sum)) return Limits<double>::nan;
   if (is_nothing(state)) return -Limits<double>::infinity;
-  const std::int64_t power = exponent_of(state.sum.high);
-  const double relative = log(scaled(state.sum, power_of_two(-power))) - ExpCore<T>::log_factor;
-  return state.shift + (static_cast<double>(state.anchor + power - ExpRange<T>::headroom) * ln_2 + relative);
+  SplitSum log = in_first_lane(logs_of<T>(F64(state.sum.high), F64(state.sum.low / state.sum.high), state.anchor));
+  accumulate(log, state.shift);
+  return total(log);
 }
 
 // Relative to different shifts, the lower state is multiplied by a power of e; otherwise both are taken relative to the

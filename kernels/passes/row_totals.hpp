@@ -108,10 +108,7 @@ SIMDSOFTMAX_INLINE void transpose(F64 (&square)[width<double>]) {
 }
 
 // Sums of as many rows as F64 has lanes, each high + low.
-struct GroupTotals {
-  F64 high;
-  F64 low;
-};
+using GroupTotals = SplitSums;
 
 // vector(i): what the lanes of row i have become when one vector holds them.
 template <class RowVector>

@@ -19,7 +19,7 @@ SIMDSOFTMAX_NOINLINE double scalar_exp(double x) {
 }
 
 // Natural logarithm of a positive finite normal number. Maximum error: 1 ULP.
-SIMDSOFTMAX_NOINLINE double scalar_log(double v) { return natural_log(F64(v)).get(0); }
+SIMDSOFTMAX_NOINLINE double scalar_log(double v) { return total(split_log(F64(v), F64(0.0), F64(0.0))).get(0); }
 
 }  // namespace
 }  // namespace simdsoftmax::SIMDSOFTMAX_ISA

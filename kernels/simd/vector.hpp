@@ -122,13 +122,6 @@ struct Limits<double> {
 SIMDSOFTMAX_INLINE bool is_nan(double v) { return v != v; }
 SIMDSOFTMAX_INLINE bool is_finite(double v) { return v - v == 0; }
 
-// n of 2^n <= v < 2^(n + 1), for positive normal v.
-SIMDSOFTMAX_INLINE std::int64_t exponent_of(double v) {
-  std::int64_t bits;
-  __builtin_memcpy(&bits, &v, sizeof bits);
-  return (bits >> 52) - 1023;
-}
-
 // 2^n as a double; 0 below the normal range, infinity above it.
 SIMDSOFTMAX_INLINE double power_of_two(std::int64_t n) {
   if (n < -1022) return 0;
