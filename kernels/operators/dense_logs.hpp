@@ -7,6 +7,7 @@
 #include "operators/staged_rows.hpp"
 #include "passes/row_logs.hpp"
 #include "staging/plain_row.hpp"
+#include "variants/narrow.hpp"
 
 namespace simdsoftmax::SIMDSOFTMAX_ISA {
 namespace {
@@ -47,6 +48,41 @@ SIMDSOFTMAX_NOINLINE void dense_log_softmax(const RowsTask& task, const RowCurso
             -Limits<Compute<In>>::infinity);
 }
 
+// The same for rows that no one shares, one behind the other. A row is written when the exponentials of the next one
+// have been summed, because its scale takes as long to come out as 500 of them, and no longer than this if the
+// processor has something else to do meanwhile.
+template <class In, class Out>
+SIMDSOFTMAX_NOINLINE void dense_log_softmax_rows(const RowsTask& task, RowCursor& cursor, std::size_t rows,
+                                                 RowTeam& team) {
+  using T = Compute<In>;
+  const In* x = nullptr;
+  Out* y = nullptr;
+  LogScale scale;
+  const auto write_last = [&] {
+    if (x != nullptr) log_pass(PlainSource<In>{x}, Sink<Out>{y}, scale, task.cols);
+    x = nullptr;
+  };
+  for (; rows > 0; --rows, cursor.next()) {
+    RowLogits<PlainRow<In>> row = dense_row<In>(task, cursor, team);
+    auto* const results = reinterpret_cast<Out*>(cursor.at(task.output));
+    RowState state = not_a_sum;
+    const double max = row.max();
+    if (is_ordinary<T>(max)) {
+      const std::int64_t anchor = anchor_of(max);
+      state = row.sum(ExpectingSink<Out>{results}, Exp<T>(anchor), anchor);
+    }
+    write_last();
+    if (is_nan(state.sum)) {
+      walk_staged_row<T>(task, cursor, team);
+    } else {
+      scale = log_scale_of(row, state, max);
+      x = row.x.x;
+      y = results;
+    }
+  }
+  write_last();
+}
+
 // Where f32 is not good enough, see row_logsumexp, f32 logits are taken in f64 here, halves the general way.
 template <class In>
 constexpr bool refines_here = sizeof(In) == sizeof(float);
@@ -60,7 +96,7 @@ SIMDSOFTMAX_NOINLINE void dense_logsumexp(const RowsTask& task, const RowCursor&
   double result;
   if constexpr (sizeof(T) == sizeof(float)) {
     RowLogits<PlainRow<In>> row = dense_row<In>(task, cursor, team);
-    if (!ThreePass::walk(row, state)) return walk_staged_row<T>(task, cursor, team);
+    if (!Anchored::walk(row, state)) return walk_staged_row<T>(task, cursor, team);
     result = logsumexp_of(row, state);
     if (is_near_zero(result)) {
       if constexpr (refines_here<In>) return dense_logsumexp<Wide<In>>(task, cursor, team);
@@ -75,6 +111,15 @@ SIMDSOFTMAX_NOINLINE void dense_logsumexp(const RowsTask& task, const RowCursor&
   if (team.is_first()) store_one(result, cursor.at(task.output), task.output.dtype);
 }
 
+// What the LogNormalizer of each row holds; log_sum is NaN where a row needs another way. The arrays hold whole
+// vectors.
+template <class T>
+struct RowLogScales {
+  T* max;
+  T* log_sum;
+  T* rest;
+};
+
 // Several short rows at a time.
 template <class In>
 class NarrowLogs {
@@ -85,31 +130,24 @@ class NarrowLogs {
 
   std::size_t rows_at_once() const { return block_.rows_at_once(); }
 
-  // Of at most rows_at_once() rows, NaN where a row needs another way; false if all do.
-  bool find_log_sums(const EvenRows<const In>& x, std::size_t rows, const Destination& destination) {
-    if (!block_.exponentiate(x, rows, destination)) return false;
-    const BlockShape shape = block_.shape(rows);
-    row_max_pass(x, shape, max_);
-    const LogSums<In> log_sums(x, {block_.exponentials(), shape.cols, rows}, block_.anchor(), max_);
-    for (std::size_t r = 0; r < rows; r += width<double>) {
-      const SplitSums of_group = log_sums(r, block_.totals(r));
-      store(results_ + r, of_group.high);
-      store(results_low_ + r, of_group.low);
-    }
-    return true;
+  // Of at most rows_at_once() rows; false if all of them need another way.
+  bool find_scales(const EvenRows<const In>& x, std::size_t rows, const Destination& destination) {
+    return find_log_sums(x, rows, destination, [&](std::size_t r, const SplitSums& sums) {
+      const F64 rounded = sizeof(T) == sizeof(float) ? as_float(sums.high) : sums.high;
+      store_as(log_sum_ + r, sums.high);
+      store_as(rest_ + r, (sums.high - rounded) + sums.low);
+    });
   }
-  LogScale scale(std::size_t r) const { return {static_cast<double>(max_[r]), 0, results_[r], results_low_[r]}; }
+  RowLogScales<T> scales() { return {max_, log_sum_, rest_}; }
 
+  // NaN where a row needs another way.
   bool find_logsumexps(const EvenRows<const In>& x, std::size_t rows) {
     const Destination nowhere = {reinterpret_cast<char*>(results_), 0, 0};
     if constexpr (sizeof(T) == sizeof(double)) {
-      if (!find_log_sums(x, rows, nowhere)) return false;
-      for (std::size_t r = 0; r < rows; r += width<double>) {
-        SplitSums result = {load(results_ + r), load(results_low_ + r)};
-        accumulate(result, load_f64(max_ + r));
-        store(results_ + r, total(result));
-      }
-      return true;
+      return find_log_sums(x, rows, nowhere, [&](std::size_t r, SplitSums sums) {
+        accumulate(sums, load_f64(max_ + r));
+        store(results_ + r, total(sums));
+      });
     } else {
       if (!block_.exponentiate(x, rows, nowhere)) return false;
       for (std::size_t r = 0; r < rows; r += width<double>) {
@@ -118,15 +156,46 @@ class NarrowLogs {
       return true;
     }
   }
-  const double* results() const { return results_; }
   double* results() { return results_; }
 
  private:
+  template <class Use>
+  SIMDSOFTMAX_INLINE bool find_log_sums(const EvenRows<const In>& x, std::size_t rows, const Destination& destination,
+                                        const Use& use) {
+    if (!block_.exponentiate(x, rows, destination)) return false;
+    const BlockShape shape = block_.shape(rows);
+    row_max_pass(x, shape, max_);
+    LogSums<In> log_sums(x, {block_.exponentials(), rows, shape.cols}, block_.anchor(), max_);
+    for (std::size_t r = 0; r < rows; r += width<double>) use(r, log_sums(r, block_.totals(r)));
+    return true;
+  }
+
   NarrowBlock<In, Accuracy::balanced> block_;
   alignas(64) T max_[most_narrow_rows];
+  alignas(64) T log_sum_[most_narrow_rows];
+  alignas(64) T rest_[most_narrow_rows];
   alignas(64) double results_[most_narrow_rows];
-  alignas(64) double results_low_[most_narrow_rows];
 };
+
+template <class In, class Out>
+SIMDSOFTMAX_NOINLINE void narrow_log_pass(const EvenRows<const In>& rows, BlockShape shape,
+                                          const RowLogScales<Compute<In>>& scales, const EvenRows<Out>& to) {
+  using T = Compute<In>;
+  const BlockShape block = shape;
+  const EvenRows<const In> x = rows;
+  const EvenRows<Out> y = to;
+  const RowLogScales<T> scale = scales;
+  for (std::size_t r = 0; r < block.rows; ++r) {
+    if (is_nan(static_cast<double>(scale.log_sum[r]))) continue;
+    const LogNormalizer<T> log(scale.max[r], scale.log_sum[r], scale.rest[r]);
+    const In* const from = x[r];
+    const Sink<Out> results{y[r]};
+    for_each_vector<T>(
+        0, block.cols, [&](std::size_t i) __attribute__((always_inline)) { results(i, log(load(from + i))); },
+        [&](std::size_t i, std::size_t n)
+            __attribute__((always_inline)) { results.first(i, n, log(load_first(from + i, n, Vector<T>(T(0))))); });
+  }
+}
 
 template <class In, class Out>
 SIMDSOFTMAX_NOINLINE void narrow_log_softmax(const RowsTask& task, RowCursor& cursor, std::size_t rows, RowTeam& team) {
@@ -134,28 +203,34 @@ SIMDSOFTMAX_NOINLINE void narrow_log_softmax(const RowsTask& task, RowCursor& cu
   each_block(cursor, rows, logs.rows_at_once(), [&](std::size_t n) {
     const auto x = rows_from<const In>(cursor, task.grid, task.logits);
     const auto y = rows_from<Out>(cursor, task.grid, task.output);
-    const bool together = logs.find_log_sums(x, n, destination_of(y));
+    const bool together = logs.find_scales(x, n, destination_of(y));
+    const RowLogScales<Compute<In>> scales = logs.scales();
+    if (together) narrow_log_pass(x, {n, task.cols}, scales, y);
     for (std::size_t r = 0; r < n; ++r, cursor.next()) {
-      if (together && !is_nan(logs.scale(r).log_sum)) {
-        log_pass(PlainSource<In>{x[r]}, Sink<Out>{y[r]}, logs.scale(r), task.cols);
-      } else {
-        dense_log_softmax<In, Out>(task, cursor, team);
-      }
+      if (!together || is_nan(static_cast<double>(scales.log_sum[r]))) dense_log_softmax<In, Out>(task, cursor, team);
     }
   });
 }
 
-// All rows of the block in f64, for those near 0.
+// The results of those rows of a block that are near 0, once more in f64.
 template <class In>
 SIMDSOFTMAX_NOINLINE void refine(const EvenRows<const In>& x, std::size_t cols, std::size_t rows, double* results) {
+  In packed[narrow_block_bytes / sizeof(In)];
+  std::size_t places[most_narrow_rows];
+  std::size_t count = 0;
+  for (std::size_t r = 0; r < rows; ++r) {
+    if (!is_near_zero(results[r])) continue;
+    __builtin_memcpy(packed + count * cols, x[r], cols * sizeof(In));
+    places[count++] = r;
+  }
   NarrowLogs<Wide<In>> logs(cols);
-  for (std::size_t first = 0; first < rows; first += logs.rows_at_once()) {
-    const std::size_t n = rows - first < logs.rows_at_once() ? rows - first : logs.rows_at_once();
-    const EvenRows<const Wide<In>> wide = {reinterpret_cast<const Wide<In>*>(x[first]), x.stride};
+  for (std::size_t first = 0; first < count; first += logs.rows_at_once()) {
+    const std::size_t n = count - first < logs.rows_at_once() ? count - first : logs.rows_at_once();
+    const EvenRows<const Wide<In>> wide = {reinterpret_cast<const Wide<In>*>(packed + first * cols),
+                                           static_cast<std::ptrdiff_t>(cols * sizeof(In))};
     const bool together = logs.find_logsumexps(wide, n);
     for (std::size_t r = 0; r < n; ++r) {
-      double& result = results[first + r];
-      if (is_near_zero(result)) result = together ? logs.results()[r] : Limits<double>::nan;
+      results[places[first + r]] = together ? logs.results()[r] : Limits<double>::nan;
     }
   }
 }
@@ -169,9 +244,7 @@ SIMDSOFTMAX_NOINLINE void narrow_logsumexp(const RowsTask& task, RowCursor& curs
     const bool together = logs.find_logsumexps(x, n);
     double* const results = logs.results();
     if constexpr (refines_here<In>) {
-      bool any_near_zero = false;
-      for (std::size_t r = 0; r < n && together; ++r) any_near_zero |= is_near_zero(results[r]);
-      if (any_near_zero) refine(x, task.cols, n, results);
+      if (together) refine(x, task.cols, n, results);
     } else if constexpr (sizeof(Compute<In>) == sizeof(float)) {
       for (std::size_t r = 0; r < n; ++r) results[r] = is_near_zero(results[r]) ? Limits<double>::nan : results[r];
     }
@@ -182,21 +255,27 @@ SIMDSOFTMAX_NOINLINE void narrow_logsumexp(const RowsTask& task, RowCursor& curs
   });
 }
 
+// Rows that are taken several at a time, bytes in the compute type: beyond, a block has too few of them.
+constexpr std::size_t longest_narrow_logs = 1024;
+// And those whose results may wait in the caches until they are written.
+constexpr std::size_t longest_expected = 262144;
+
 template <class In, class Out>
 void walk_dense_logs(const void* given, std::size_t first, std::size_t last, const Team& team) {
   const RowsTask& task = *static_cast<const RowsTask*>(given);
   RowTeam row_team(team, task.cols, task.part_length);
   RowCursor cursor(task.grid, first);
-  const bool together = row_team.alone() && task.cols > 1 && task.cols <= longest_narrow<Compute<In>> / 2;
-  const bool log_softmax = task.function == Function::log_softmax;
-  if (together && log_softmax) return narrow_log_softmax<In, Out>(task, cursor, last - first, row_team);
-  if (together) return narrow_logsumexp<In>(task, cursor, last - first, row_team);
-  for (std::size_t r = first; r < last; ++r, cursor.next()) {
-    if (log_softmax) {
-      dense_log_softmax<In, Out>(task, cursor, row_team);
-    } else {
-      dense_logsumexp<In>(task, cursor, row_team);
+  const std::size_t bytes = task.cols * sizeof(Compute<In>);
+  const bool together = row_team.alone() && task.cols > 1 && bytes <= longest_narrow_logs;
+  if (task.function == Function::logsumexp) {
+    if (together) return narrow_logsumexp<In>(task, cursor, last - first, row_team);
+    for (std::size_t r = first; r < last; ++r, cursor.next()) dense_logsumexp<In>(task, cursor, row_team);
+  } else {
+    if (together) return narrow_log_softmax<In, Out>(task, cursor, last - first, row_team);
+    if (row_team.alone() && bytes <= longest_expected) {
+      return dense_log_softmax_rows<In, Out>(task, cursor, last - first, row_team);
     }
+    for (std::size_t r = first; r < last; ++r, cursor.next()) dense_log_softmax<In, Out>(task, cursor, row_team);
   }
 }
 

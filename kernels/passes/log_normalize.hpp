@@ -24,6 +24,9 @@ class LogNormalizer {
         log_sum_(static_cast<T>(scale.log_sum)),
         rest_(static_cast<T>(scale.log_sum - static_cast<double>(log_sum_) + (scale.log_sum_low + scale.max_low))) {}
 
+  // rest: what there is beside log_sum.
+  LogNormalizer(T max, T log_sum, T rest) : max_(max), log_sum_(log_sum), rest_(rest) {}
+
   template <class Logit>
   SIMDSOFTMAX_INLINE Vector<T> operator()(const Logit& z) const {
     const Vector<T> below = high_part<T>(z) - Vector<T>(max_);

@@ -202,7 +202,7 @@ class NarrowBlock {
       narrow_exp_sum_pass<In, accuracy>(x, block, max, exponentials_, destination, totals);
     } else {
       narrow_exp_pass<In, accuracy>(x, block, max, exponentials_, destination);
-      sum_rows(StoredRows<T>{exponentials_, cols_, rows}, totals);
+      sum_stored_rows({exponentials_, rows, cols_}, totals);
     }
     return true;
   }

@@ -84,6 +84,35 @@ SIMDSOFTMAX_INLINE F64 exps_in(std::int64_t anchor, F64 x) {
   return mantissa * power_of_two(own - F64(static_cast<double>(anchor - ExpRange<T>::headroom)));
 }
 
+// Rows of stored exponentials, with 0 for those of the largest logits.
+template <class In>
+struct RowWithoutLargest {
+  using T = Compute<In>;
+  const In* x;
+  Vector<T> max;
+  StoredRow<T> stored;
+
+  SIMDSOFTMAX_INLINE Vector<T> whole(std::size_t i) const {
+    return xsimd::select(load(x + i) == max, Vector<T>(T(0)), stored.whole(i));
+  }
+  SIMDSOFTMAX_INLINE Vector<T> first(std::size_t i, std::size_t n) const {
+    return xsimd::select(load_first(x + i, n, max) == max, Vector<T>(T(0)), stored.first(i, n));
+  }
+};
+template <class In>
+struct RowsWithoutLargest {
+  using T = Compute<In>;
+  EvenRows<const In> x;
+  const T* max;
+  StoredRows<T> stored;
+  std::size_t rows = stored.rows;
+  std::size_t cols = stored.cols;
+
+  SIMDSOFTMAX_INLINE RowWithoutLargest<In> operator[](std::size_t r) const {
+    return {x[r], Vector<T>(max[r]), stored[r]};
+  }
+};
+
 // log_sum of the LogScale of rows r, r + 1, ..., relative to their maxima; NaN for a row with NaN.
 template <class In>
 class LogSums {
@@ -93,7 +122,7 @@ class LogSums {
   LogSums(const EvenRows<const In>& x, const StoredRows<T>& exponentials, std::int64_t anchor, const T* max)
       : x_(x), stored_(exponentials), anchor_(anchor), max_(max) {}
 
-  SIMDSOFTMAX_INLINE SplitSums operator()(std::size_t r, const GroupTotals& totals) const {
+  SIMDSOFTMAX_INLINE SplitSums operator()(std::size_t r, const GroupTotals& totals) {
     SplitSums logs = log_sums_of<T>(totals.high, relative_low<T>(totals), anchor_, load_f64(max_ + r));
     if (any_above(F64(one_dominates), logs.high)) {
       const auto dominated = logs.high < F64(one_dominates);
@@ -104,32 +133,25 @@ class LogSums {
   }
 
  private:
-  // The others are the stored exponentials of all logits below the maximum.
-  SIMDSOFTMAX_NOINLINE SplitSums log_sums_of_others(std::size_t first) const {
-    LaneSum<T> group[width<double>];
-    const Vector<T> zero(T(0));
-    for (std::size_t i = 0; i < width<double>; ++i) {
-      const std::size_t r = first + i < stored_.rows ? first + i : stored_.rows - 1;
-      const In* const x = x_[r];
-      const T* const e = stored_.e + r * stored_.cols;
-      const Vector<T> max(max_[r]);
-      group[i] = lanes_of<T>(
-          stored_.cols,
-          [&](std::size_t k)
-              __attribute__((always_inline)) { return xsimd::select(load(x + k) == max, zero, load(e + k)); },
-          [&](std::size_t k, std::size_t n) __attribute__((always_inline)) {
-            return keep_first(xsimd::select(load_first(x + k, n, max) == max, zero, load(e + k)), n);
-          });
+  SIMDSOFTMAX_NOINLINE SplitSums log_sums_of_others(std::size_t first) {
+    if (!know_others_) {
+      sum_rows(RowsWithoutLargest<In>{x_, max_, stored_}, {others_, others_low_});
+      know_others_ = true;
     }
     const F64 max = load_f64(max_ + first);
     const F64 largest = exps_in<T>(anchor_, max);
-    return log_sums_beside<T>(totals_of(group), largest, anchor_, max, F64(0.0));
+    const SplitSums others = {load(others_ + first), load(others_low_ + first)};
+    return log_sums_beside<T>(others, largest, anchor_, max, F64(0.0));
   }
 
   EvenRows<const In> x_;
   StoredRows<T> stored_;
   std::int64_t anchor_;
   const T* max_;
+  bool know_others_ = false;
+  // Of all rows, without the largest.
+  alignas(64) double others_[most_narrow_rows];
+  alignas(64) double others_low_[most_narrow_rows];
 };
 
 // The logs of sums relative to the anchor; NaN for those that are.

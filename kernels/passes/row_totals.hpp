@@ -10,21 +10,34 @@
 namespace simdsoftmax::SIMDSOFTMAX_ISA {
 namespace {
 
-// Exponentials of row r begin at e + r * cols. Up to a virtual vector behind the last of them is read.
+// Rows of exponentials: how many, how long, and each of them, which gives vectors: whole(i), and first(i, n) with zeros
+// behind the n-th lane.
 template <class T>
+struct StoredRow {
+  const T* e;  // up to a virtual vector behind it is read
+
+  SIMDSOFTMAX_INLINE Vector<T> whole(std::size_t i) const { return load(e + i); }
+  SIMDSOFTMAX_INLINE Vector<T> first(std::size_t i, std::size_t n) const { return keep_first(load(e + i), n); }
+};
+
+// One behind the other.
+template <class Type>
 struct StoredRows {
+  using T = Type;
   const T* e;
-  std::size_t cols;
   std::size_t rows;
+  std::size_t cols;
+
+  SIMDSOFTMAX_INLINE StoredRow<T> operator[](std::size_t r) const { return {e + r * cols}; }
 };
 
 // The lane sums of a row of f32, added up until one vector holds them.
 //
 // A row of `vectors` virtual vectors, the last one perhaps in part; 0: within one vector of floats.
-template <std::size_t vectors>
+template <std::size_t vectors, class Row>
 class ShortLanes {
  public:
-  ShortLanes(const float* e, std::size_t cols) : e_(e), cols_(cols) {}
+  ShortLanes(const Row& row, std::size_t cols) : row_(row), cols_(cols) {}
 
   SIMDSOFTMAX_INLINE F64 sum() const { return every < 0, vectors == 0 ? steps : 1 > (); }
 
@@ -58,8 +71,8 @@ class ShortLanes {
   template <std::size_t v, std::size_t at>
   SIMDSOFTMAX_INLINE F32 value() const {
     constexpr std::size_t i = v * virtual_width<float> + at;
-    if constexpr (v + 1 < vectors) return load(e_ + i);
-    return keep_first(load(e_ + i), present<width<float>>(i));
+    if constexpr (v + 1 < vectors) return row_.whole(i);
+    return row_.first(i, present<width<float>>(i));
   }
 
   // How many of the `most` columns from i on there are.
@@ -69,7 +82,7 @@ class ShortLanes {
     return cols_ - i < most ? cols_ - i : most;
   }
 
-  const float* e_;
+  Row row_;
   std::size_t cols_;
 };
 
@@ -165,26 +178,27 @@ SIMDSOFTMAX_INLINE void sum_rows(std::size_t rows, const Lanes& lanes, const Row
   }
 }
 
-// The same for short rows of exponentials that are stored; Lanes: ShortLanes.
-template <class Lanes>
-SIMDSOFTMAX_NOINLINE void sum_short_rows(const StoredRows<float>& stored, const RowTotals& totals) {
+// The same for short rows of f32, of `vectors` virtual vectors.
+template <std::size_t vectors, class Rows>
+SIMDSOFTMAX_NOINLINE void sum_short_rows(const Rows& all, const RowTotals& totals) {
   constexpr std::size_t together = width<double>;
-  const std::size_t cols = stored.cols;
+  const Rows rows = all;
   const RowTotals to = totals;
-  const auto sum = [cols](const float* e) __attribute__((always_inline)) { return Lanes(e, cols).sum(); };
+  const auto sum = [&](std::size_t r) __attribute__((always_inline)) {
+    return ShortLanes<vectors, decltype(rows[r])>(rows[r], rows.cols).sum();
+  };
   const auto set = [&](std::size_t r, const auto& of_row) __attribute__((always_inline)) {
     to.set(r, totals_by(of_row));
   };
   std::size_t r = 0;
-  const float* e = stored.e;
-  for (; r + together <= stored.rows; r += together, e += together * cols) {
+  for (; r + together <= rows.rows; r += together) {
     set(
-        r, [&](std::size_t i) __attribute__((always_inline)) { return sum(e + i * cols); });
+        r, [&](std::size_t i) __attribute__((always_inline)) { return sum(r + i); });
   }
-  if (r == stored.rows) return;
-  if (r + 1 == stored.rows) return to.set(r, {F64(finished(lane_sum(sum(e)))), F64(0.0)});
+  if (r == rows.rows) return;
+  if (r + 1 == rows.rows) return to.set(r, {F64(finished(lane_sum(sum(r)))), F64(0.0)});
   F64 sums[together];
-  for (std::size_t i = 0; i < together; ++i) sums[i] = r + i < stored.rows ? sum(e + i * cols) : sums[i - 1];
+  for (std::size_t i = 0; i < together; ++i) sums[i] = r + i < rows.rows ? sum(r + i) : sums[i - 1];
   set(
       r, [&](std::size_t i) __attribute__((always_inline)) { return sums[i]; });
 }
@@ -200,29 +214,43 @@ SIMDSOFTMAX_NOINLINE void sum_pairs(const StoredRows<float>& stored, const RowTo
   }
 }
 
-SIMDSOFTMAX_INLINE void sum_rows(const StoredRows<float>& stored, const RowTotals& totals) {
-  if (stored.cols == 2) return sum_pairs(stored, totals);
-  if (stored.cols <= width<float>) return sum_short_rows<ShortLanes<0>>(stored, totals);
-  switch ((stored.cols + virtual_width<float> - 1) / virtual_width<float>) {
-    case 1:
-      return sum_short_rows<ShortLanes<1>>(stored, totals);
-    case 2:
-      return sum_short_rows<ShortLanes<2>>(stored, totals);
-    case 3:
-      return sum_short_rows<ShortLanes<3>>(stored, totals);
-    default:
-      return sum_short_rows<ShortLanes<4>>(stored, totals);
-  }
-}
-SIMDSOFTMAX_NOINLINE void sum_rows(const StoredRows<double>& stored, const RowTotals& totals) {
-  const StoredRows<double> rows = stored;
+template <class Rows>
+SIMDSOFTMAX_NOINLINE void sum_long_rows(const Rows& all, const RowTotals& totals) {
+  using T = typename Rows::T;
+  const Rows rows = all;
   const auto lanes = [&](std::size_t r) __attribute__((always_inline)) {
-    const double* const e = rows.e + r * rows.cols;
-    return lanes_of<double>(
-        rows.cols, [&](std::size_t i) __attribute__((always_inline)) { return load(e + i); },
-        [&](std::size_t i, std::size_t m) __attribute__((always_inline)) { return keep_first(load(e + i), m); });
+    const auto row = rows[r];
+    return lanes_of<T>(
+        rows.cols, [&](std::size_t i) __attribute__((always_inline)) { return row.whole(i); },
+        [&](std::size_t i, std::size_t m) __attribute__((always_inline)) { return row.first(i, m); });
   };
-  sum_rows<double>(rows.rows, lanes, totals);
+  sum_rows<T>(rows.rows, lanes, totals);
+}
+
+template <class Rows>
+SIMDSOFTMAX_INLINE void sum_rows(const Rows& rows, const RowTotals& totals) {
+  if constexpr (sizeof(typename Rows::T) == sizeof(float)) {
+    if (rows.cols <= width<float>) return sum_short_rows<0>(rows, totals);
+    switch ((rows.cols + virtual_width<float> - 1) / virtual_width<float>) {
+      case 1:
+        return sum_short_rows<1>(rows, totals);
+      case 2:
+        return sum_short_rows<2>(rows, totals);
+      case 3:
+        return sum_short_rows<3>(rows, totals);
+      case 4:
+        return sum_short_rows<4>(rows, totals);
+      default:
+        break;
+    }
+  }
+  sum_long_rows(rows, totals);
+}
+SIMDSOFTMAX_INLINE void sum_stored_rows(const StoredRows<float>& rows, const RowTotals& totals) {
+  rows.cols == 2 ? sum_pairs(rows, totals) : sum_rows(rows, totals);
+}
+SIMDSOFTMAX_INLINE void sum_stored_rows(const StoredRows<double>& rows, const RowTotals& totals) {
+  sum_rows(rows, totals);
 }
 
 }  // namespace

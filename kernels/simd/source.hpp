@@ -89,6 +89,18 @@ struct FetchingSink {
   SIMDSOFTMAX_INLINE void first(std::size_t i, std::size_t n, Vector<T> v) const { store_first(e + i, n, v); }
 };
 
+// Forgets exponentials, but has the lines come in where results will go.
+template <class Out>
+struct ExpectingSink {
+  using T = Compute<Out>;
+  const Out* y;
+
+  ExpectingSink from(std::size_t i) const { return {y + i}; }
+
+  SIMDSOFTMAX_INLINE void operator()(std::size_t i, Vector<T>) const { __builtin_prefetch(y + i, 1); }
+  SIMDSOFTMAX_INLINE void first(std::size_t, std::size_t, Vector<T>) const {}
+};
+
 // Takes results and forgets them.
 template <class Type>
 struct NoSink {
