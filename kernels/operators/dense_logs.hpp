@@ -131,7 +131,7 @@ class NarrowLogs {
   std::size_t rows_at_once() const { return block_.rows_at_once(); }
 
   // Of at most rows_at_once() rows; false if all of them need another way.
-  bool find_scales(const EvenRows<const In>& x, std::size_t rows, const Destination& destination) {
+  bool find_scales(const EvenRows<const In>& x, std::size_t rows, Destination destination) {
     return find_log_sums(x, rows, destination, [&](std::size_t r, const SplitSums& sums) {
       const F64 rounded = sizeof(T) == sizeof(float) ? as_float(sums.high) : sums.high;
       store_as(log_sum_ + r, sums.high);
@@ -142,7 +142,7 @@ class NarrowLogs {
 
   // NaN where a row needs another way.
   bool find_logsumexps(const EvenRows<const In>& x, std::size_t rows) {
-    const Destination nowhere = {reinterpret_cast<char*>(results_), 0, 0};
+    Destination nowhere = {reinterpret_cast<char*>(results_), 0, 0};
     if constexpr (sizeof(T) == sizeof(double)) {
       return find_log_sums(x, rows, nowhere, [&](std::size_t r, SplitSums sums) {
         accumulate(sums, load_f64(max_ + r));
@@ -160,7 +160,7 @@ class NarrowLogs {
 
  private:
   template <class Use>
-  SIMDSOFTMAX_INLINE bool find_log_sums(const EvenRows<const In>& x, std::size_t rows, const Destination& destination,
+  SIMDSOFTMAX_INLINE bool find_log_sums(const EvenRows<const In>& x, std::size_t rows, Destination& destination,
                                         const Use& use) {
     if (!block_.exponentiate(x, rows, destination)) return false;
     const BlockShape shape = block_.shape(rows);

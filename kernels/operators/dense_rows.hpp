@@ -23,9 +23,7 @@ SIMDSOFTMAX_NOINLINE void finish_alone(const RowsTask& task, const RowCursor& cu
 }
 
 // Exponentials of a row, or a thread's parts of it, whose output type cannot hold them; on the stack of the thread.
-// Those that are worth two of the narrower ones may take more of it.
-template <class T>
-constexpr std::size_t scratch_length = sizeof(T) == 4 ? 4096 : 32768;
+constexpr std::size_t scratch_length = 32768;
 
 template <class T>
 struct Scratch {
@@ -79,7 +77,7 @@ template <class In, class Out, Accuracy accuracy>
 SIMDSOFTMAX_NOINLINE void walk_single_rows(const RowsTask& task, RowCursor& cursor, std::size_t rows,
                                            RowTeam& row_team) {
   using T = Compute<In>;
-  constexpr std::size_t length = sizeof(Out) == sizeof(T) ? 1 : scratch_length<T>;
+  constexpr std::size_t length = sizeof(Out) == sizeof(T) ? 1 : scratch_length;
   alignas(64) T exponentials[length];
   walk_single_rows<In, Out, accuracy>(task, cursor, rows, row_team, {exponentials, length});
 }
@@ -97,6 +95,7 @@ SIMDSOFTMAX_NOINLINE void walk_narrow_rows(const RowsTask& task, RowCursor& curs
       walk_single_rows<In, Out, accuracy>(task, cursor, n, row_team, {narrow.exponentials(), task.cols});
     }
   });
+  narrow.finish();
 }
 
 // False if the row needs another way.

@@ -43,11 +43,43 @@ struct Destination {
     __builtin_prefetch(
         first + static_cast<std::ptrdiff_t>(row) * row_stride + static_cast<std::ptrdiff_t>(column) * element, 1);
   }
+  SIMDSOFTMAX_INLINE void meanwhile() const {}
 };
 
 template <class Out>
 SIMDSOFTMAX_INLINE Destination destination_of(const EvenRows<Out>& y) {
   return {reinterpret_cast<char*>(y.first), y.stride, sizeof(Out)};
+}
+
+// Results of the block before on their way past the caches: a line at a time, while exponentials are computed. All at
+// once they have to wait for memory, and nothing is computed meanwhile.
+struct Drain {
+  const char* from;
+  char* to;
+  std::size_t lines;
+
+  SIMDSOFTMAX_INLINE void expect(std::size_t, std::size_t) {
+    if (lines == 0) return;
+    stream_line(from, to);
+    from += 64;
+    to += 64;
+    --lines;
+  }
+  // For passes that take less time than memory would need for a line a vector.
+  SIMDSOFTMAX_INLINE void meanwhile() { expect(0, 0); }
+  void finish() {
+    while (lines > 0) expect(0, 0);
+  }
+};
+
+// Lines that are not covered are copied at once.
+SIMDSOFTMAX_INLINE Drain drain_of(const char* from, char* to, std::size_t bytes) {
+  const std::size_t before = bytes_to_line(to, bytes);
+  const std::size_t lines = (bytes - before) / 64;
+  const std::size_t end = before + lines * 64;
+  __builtin_memcpy(to, from, before);
+  __builtin_memcpy(to + end, from + end, bytes - end);
+  return {from + before, to + before, lines};
 }
 
 struct BlockShape {
@@ -80,9 +112,11 @@ SIMDSOFTMAX_INLINE void cover(std::size_t n, const Whole& whole, const Few& few)
 }
 
 // Whether the logits are ordinary and lie within the span; their maximum. A NaN is passed over, or makes it false.
-template <class In>
-SIMDSOFTMAX_NOINLINE bool narrow_span_pass(const EvenRows<const In>& x, BlockShape shape, Compute<In>& max) {
+template <class In, class Results>
+SIMDSOFTMAX_NOINLINE bool narrow_span_pass(const EvenRows<const In>& x, BlockShape shape, Compute<In>& max,
+                                           Results& results) {
   using T = Compute<In>;
+  Results y = results;
   using V = Vector<T>;
   const V infinite(Limits<T>::infinity);
   V least[2] = {infinite, infinite};
@@ -92,6 +126,7 @@ SIMDSOFTMAX_NOINLINE bool narrow_span_pass(const EvenRows<const In>& x, BlockSha
         cover<T>(
             n,
             [&](std::size_t i, int k) __attribute__((always_inline)) {
+              if (i % (4 * width<T>) == 0) y.meanwhile();
               const V v = load(run + i);
               least[k] = min_or_second(v, least[k]);
               most[k] = max_or_second(v, most[k]);
@@ -101,6 +136,7 @@ SIMDSOFTMAX_NOINLINE bool narrow_span_pass(const EvenRows<const In>& x, BlockSha
               most[0] = max_or_second(load_first(run, n, -infinite), most[0]);
             });
       });
+  results = y;
   max = lane_max(max_or_second(most[0], most[1]));
   const T min = -lane_max(-min_or_second(least[0], least[1]));
   constexpr T giant = ExpRange<T>::giant;
@@ -108,12 +144,12 @@ SIMDSOFTMAX_NOINLINE bool narrow_span_pass(const EvenRows<const In>& x, BlockSha
 }
 
 // Exponentials of a block, row behind row.
-template <class In, Accuracy accuracy>
+template <class In, Accuracy accuracy, class Results>
 SIMDSOFTMAX_NOINLINE void narrow_exp_pass(const EvenRows<const In>& x, BlockShape shape, Compute<In> max,
-                                          Compute<In>* e, const Destination& destination) {
+                                          Compute<In>* e, Results& results) {
   using T = Compute<In>;
   const ExpCore<T, accuracy> exp(anchor_of(max) - narrow_lift<T>);
-  const Destination y = destination;
+  Results y = results;
   each_run(
       x, shape, [&](const In* run, std::size_t at, std::size_t n) __attribute__((always_inline)) {
         cover<T>(
@@ -124,17 +160,17 @@ SIMDSOFTMAX_NOINLINE void narrow_exp_pass(const EvenRows<const In>& x, BlockShap
             },
             [&]() __attribute__((always_inline)) { store(e + at, exp(load_first(run, n, Vector<T>(max)))); });
       });
+  results = y;
 }
 
 // Exponentials of a block, row behind row, and their sums, in one pass: for rows of many chunks.
-template <class In, Accuracy accuracy>
+template <class In, Accuracy accuracy, class Results>
 SIMDSOFTMAX_NOINLINE void narrow_exp_sum_pass(const EvenRows<const In>& rows, BlockShape shape, Compute<In> max,
-                                              Compute<In>* to, const Destination& destination,
-                                              const RowTotals& totals) {
+                                              Compute<In>* to, Results& results, const RowTotals& totals) {
   using T = Compute<In>;
   const ExpCore<T, accuracy> exp(anchor_of(max) - narrow_lift<T>);
   const EvenRows<const In> x = rows;
-  const Destination y = destination;
+  Results y = results;
   const std::size_t cols = shape.cols;
   const std::size_t rows_of_block = shape.rows;
   const auto lanes = [&](std::size_t r) __attribute__((always_inline)) {
@@ -157,6 +193,7 @@ SIMDSOFTMAX_NOINLINE void narrow_exp_sum_pass(const EvenRows<const In>& rows, Bl
         });
   };
   sum_rows<T>(shape.rows, lanes, totals);
+  results = y;
 }
 
 // The longest rows that go this way; no longer than a segment, because sums of several of those are put together
@@ -176,33 +213,37 @@ std::size_t narrow_rows(std::size_t cols, std::size_t block_bytes) {
   return fitting / width<double> * width<double>;
 }
 
-// Exponentials and sums of a block of rows, with the room that they need.
-template <class In, Accuracy accuracy>
+// Exponentials and sums of a block of rows, with the room that they need. With two buffers those of one block may stay
+// while the next one is taken.
+template <class In, Accuracy accuracy, std::size_t buffers = 1>
 class NarrowBlock {
  public:
   using T = Compute<In>;
 
   explicit NarrowBlock(std::size_t cols) : cols_(cols), rows_at_once_(narrow_rows<T>(cols, narrow_block_bytes)) {
-    store(exponentials_ + cols_ * rows_at_once_, Vector<T>(T(0)));
+    for (auto& buffer : exponentials_) store(buffer + cols_ * rows_at_once_, Vector<T>(T(0)));
   }
 
   std::size_t rows_at_once() const { return rows_at_once_; }
   BlockShape shape(std::size_t rows) const { return {rows, cols_}; }
   // Those of the last block; else room for those of a row.
-  T* exponentials() { return exponentials_; }
+  T* exponentials() { return exponentials_[buffer_]; }
+  void use_next_buffer() { buffer_ = (buffer_ + 1) % buffers; }
 
   // Of at most rows_at_once() rows. False if their logits do not lie within the span, or are infinite or huge.
-  bool exponentiate(const EvenRows<const In>& x, std::size_t rows, const Destination& destination) {
+  // Results: Destination or Drain.
+  template <class Results>
+  bool exponentiate(const EvenRows<const In>& x, std::size_t rows, Results& results) {
     const BlockShape block = shape(rows);
     T max;
-    if (!narrow_span_pass(x, block, max)) return false;
+    if (!narrow_span_pass(x, block, max, results)) return false;
     anchor_ = anchor_of(max) - narrow_lift<T>;
     const RowTotals totals = {high_, low_};
     if (cols_ > 4 * virtual_width<T>) {
-      narrow_exp_sum_pass<In, accuracy>(x, block, max, exponentials_, destination, totals);
+      narrow_exp_sum_pass<In, accuracy>(x, block, max, exponentials(), results, totals);
     } else {
-      narrow_exp_pass<In, accuracy>(x, block, max, exponentials_, destination);
-      sum_stored_rows({exponentials_, rows, cols_}, totals);
+      narrow_exp_pass<In, accuracy>(x, block, max, exponentials(), results);
+      sum_stored_rows({exponentials(), rows, cols_}, totals);
     }
     return true;
   }
@@ -214,9 +255,10 @@ class NarrowBlock {
  private:
   std::size_t cols_;
   std::size_t rows_at_once_;
+  std::size_t buffer_ = 0;
   std::int64_t anchor_ = 0;
   // A row's last vector may reach beyond it.
-  alignas(64) T exponentials_[longest_narrow<T> + virtual_width<T>];
+  alignas(64) T exponentials_[buffers][longest_narrow<T> + virtual_width<T>];
   alignas(64) double high_[most_narrow_rows];
   alignas(64) double low_[most_narrow_rows];
 };

@@ -119,23 +119,14 @@ class Narrow {
   // Room for those of a row.
   T* exponentials() { return block_.exponentials(); }
 
-  // At most rows_at_once() rows. False if they cannot go together: nothing has been written then.
+  // At most rows_at_once() rows. False if they cannot go together: none of theirs has been written then.
   bool walk(const EvenRows<const In>& x, const EvenRows<Out>& y, std::size_t rows) {
-    T* const e = block_.exponentials();
-    const Destination destination = streams_ ? Destination{reinterpret_cast<char*>(e), 0, 0} : destination_of(y);
+    if (streams_) return stream(x, y, rows);
+    Destination destination = destination_of(y);
     if (!block_.exponentiate(x, rows, destination)) return false;
-    const RowFactors<T> factors = {factor_, factor_low_};
-    for (std::size_t r = 0; r < rows; r += width<double>) set_factors<T, accuracy>(r, block_.totals(r), factors);
+    const RowFactors<T> factors = factors_of(rows);
     const BlockShape shape = block_.shape(rows);
-    if (streams_) {
-      // Results are no larger than exponentials, whose place they take.
-      const EvenRows<Out> here = {reinterpret_cast<Out*>(e), static_cast<std::ptrdiff_t>(shape.cols * sizeof(Out))};
-      narrow_scale_pass<Out, accuracy, 0>(e, shape, factors, here);
-      each_run(y, shape, [&](Out* run, std::size_t at, std::size_t n) {
-        stream_copy(reinterpret_cast<const char*>(here.first + at), reinterpret_cast<char*>(run), n * sizeof(Out));
-      });
-      return true;
-    }
+    const T* const e = block_.exponentials();
     if (shape.cols <= virtual_width<T>) {
       if (!scale_packed(e, shape, factors, y)) narrow_scale_pass<Out, accuracy, 1>(e, shape, factors, y);
     } else if (shape.cols <= 2 * virtual_width<T>) {
@@ -146,7 +137,32 @@ class Narrow {
     return true;
   }
 
+  // What is still on its way.
+  void finish() { drain_.finish(); }
+
  private:
+  bool stream(const EvenRows<const In>& x, const EvenRows<Out>& y, std::size_t rows) {
+    if (!block_.exponentiate(x, rows, drain_)) return false;
+    drain_.finish();
+    // Results are no larger than exponentials, whose place they take.
+    T* const e = block_.exponentials();
+    const BlockShape shape = block_.shape(rows);
+    const EvenRows<Out> here = {reinterpret_cast<Out*>(e), static_cast<std::ptrdiff_t>(shape.cols * sizeof(Out))};
+    narrow_scale_pass<Out, accuracy, 0>(e, shape, factors_of(rows), here);
+    each_run(y, shape, [&](Out* run, std::size_t at, std::size_t n) {
+      drain_.finish();
+      drain_ = drain_of(reinterpret_cast<const char*>(here.first + at), reinterpret_cast<char*>(run), n * sizeof(Out));
+    });
+    block_.use_next_buffer();
+    return true;
+  }
+
+  RowFactors<T> factors_of(std::size_t rows) {
+    const RowFactors<T> factors = {factor_, factor_low_};
+    for (std::size_t r = 0; r < rows; r += width<double>) set_factors<T, accuracy>(r, block_.totals(r), factors);
+    return factors;
+  }
+
   // False if the rows are not packed.
   static bool scale_packed(const T* e, BlockShape shape, const RowFactors<T>& factors, const EvenRows<Out>& y) {
     if constexpr (sizeof(T) == sizeof(float)) {
@@ -168,8 +184,9 @@ class Narrow {
     return false;
   }
 
-  NarrowBlock<In, accuracy> block_;
+  NarrowBlock<In, accuracy, can_stream ? 2 : 1> block_;
   bool streams_;
+  Drain drain_ = {nullptr, nullptr, 0};
   // A vector of them may be read from the last one on.
   alignas(64) T factor_[most_narrow_rows + width<T>];
   alignas(64) T factor_low_[most_narrow_rows + width<T>];
