@@ -12,8 +12,17 @@ namespace {
 template <class T>
 constexpr std::size_t longest_short = 8192 / sizeof(T);
 
-SIMDSOFTMAX_INLINE float first_of(const float* x) { return *x; }
-SIMDSOFTMAX_INLINE double first_of(const double* x) { return *x; }
+// At any address.
+SIMDSOFTMAX_INLINE float first_of(const float* x) {
+  float v;
+  __builtin_memcpy(&v, x, sizeof v);
+  return v;
+}
+SIMDSOFTMAX_INLINE double first_of(const double* x) {
+  double v;
+  __builtin_memcpy(&v, x, sizeof v);
+  return v;
+}
 template <class In>
 SIMDSOFTMAX_INLINE Compute<In> first_of(const In* x) {
   return lane_max(load_first(x, 1, Vector<Compute<In>>(-Limits<Compute<In>>::infinity)));
