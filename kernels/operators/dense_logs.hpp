@@ -24,15 +24,23 @@ RowLogits<PlainRow<In>> dense_row(const RowsTask& task, const RowCursor& cursor,
   return {{reinterpret_cast<const In*>(cursor.at(task.logits)), task.cols}, nullptr, 0, true, team};
 }
 
-// False if the row needs another way.
-template <class In>
-SIMDSOFTMAX_NOINLINE bool dense_log_scale(RowLogits<PlainRow<In>>& row, RowState& state, LogScale& scale) {
+// The state of a row relative to the anchor of its maximum; exponentials go to the sink. False if the row needs another
+// way.
+template <class In, class To>
+SIMDSOFTMAX_INLINE bool dense_sum(RowLogits<PlainRow<In>>& row, const To& e, double& max, RowState& state) {
   using T = Compute<In>;
-  const double max = row.max();
+  max = row.max();
   if (!is_ordinary<T>(max)) return false;
   const std::int64_t anchor = anchor_of(max);
-  state = row.sum(NoSink<T>{}, Exp<T>(anchor), anchor);
-  if (is_nan(state.sum)) return false;
+  state = row.sum(e, Exp<T>(anchor), anchor);
+  return !is_nan(state.sum);
+}
+
+// The same.
+template <class In>
+SIMDSOFTMAX_NOINLINE bool dense_log_scale(RowLogits<PlainRow<In>>& row, RowState& state, LogScale& scale) {
+  double max;
+  if (!dense_sum(row, NoSink<Compute<In>>{}, max, state)) return false;
   scale = log_scale_of(row, state, max);
   return true;
 }
@@ -54,7 +62,6 @@ SIMDSOFTMAX_NOINLINE void dense_log_softmax(const RowsTask& task, const RowCurso
 template <class In, class Out>
 SIMDSOFTMAX_NOINLINE void dense_log_softmax_rows(const RowsTask& task, RowCursor& cursor, std::size_t rows,
                                                  RowTeam& team) {
-  using T = Compute<In>;
   const In* x = nullptr;
   Out* y = nullptr;
   LogScale scale;
@@ -65,15 +72,13 @@ SIMDSOFTMAX_NOINLINE void dense_log_softmax_rows(const RowsTask& task, RowCursor
   for (; rows > 0; --rows, cursor.next()) {
     RowLogits<PlainRow<In>> row = dense_row<In>(task, cursor, team);
     auto* const results = reinterpret_cast<Out*>(cursor.at(task.output));
-    RowState state = not_a_sum;
-    const double max = row.max();
-    if (is_ordinary<T>(max)) {
-      const std::int64_t anchor = anchor_of(max);
-      state = row.sum(ExpectingSink<Out>{results}, Exp<T>(anchor), anchor);
-    }
+    const ExpectingSink<Compute<In>> expected = {reinterpret_cast<const char*>(results), sizeof(Out)};
+    double max;
+    RowState state;
+    const bool summed = dense_sum(row, expected, max, state);
     write_last();
-    if (is_nan(state.sum)) {
-      walk_staged_row<T>(task, cursor, team);
+    if (!summed) {
+      walk_staged_row<Compute<In>>(task, cursor, team);
     } else {
       scale = log_scale_of(row, state, max);
       x = row.x.x;
@@ -188,12 +193,7 @@ SIMDSOFTMAX_NOINLINE void narrow_log_pass(const EvenRows<const In>& rows, BlockS
   for (std::size_t r = 0; r < block.rows; ++r) {
     if (is_nan(static_cast<double>(scale.log_sum[r]))) continue;
     const LogNormalizer<T> log(scale.max[r], scale.log_sum[r], scale.rest[r]);
-    const In* const from = x[r];
-    const Sink<Out> results{y[r]};
-    for_each_vector<T>(
-        0, block.cols, [&](std::size_t i) __attribute__((always_inline)) { results(i, log(load(from + i))); },
-        [&](std::size_t i, std::size_t n)
-            __attribute__((always_inline)) { results.first(i, n, log(load_first(from + i, n, Vector<T>(T(0))))); });
+    write_logs(PlainSource<In>{x[r]}, Sink<Out>{y[r]}, log, block.cols);
   }
 }
 

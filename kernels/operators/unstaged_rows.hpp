@@ -55,9 +55,8 @@ class PreOpRows {
     hidden_rows = is_same ? 1 : n;
     if (is_same && is_known_ && bias.first == known_bias_ && mask.first == known_mask_) return true;
     is_known_ = false;
-    const auto& expected = has_bias ? bias : mask;
-    const Operand& operand = has_bias ? pre_ops_->bias : pre_ops_->mask;
-    rows_.expect_masks({expected[n], expected.stride, operand.axis_stride});
+    const auto& masks = has_bias ? bias : mask;
+    rows_.expect_masks(masks.first, n, masks.stride, (has_bias ? pre_ops_->bias : pre_ops_->mask).axis_stride);
     if (!has_bias) rows_.clear_hidden(hidden_rows);
     for (std::size_t r = 0; r < hidden_rows; ++r) {
       if (has_bias && !find_hidden_by_bias(bias[r], pre_ops_->bias, rows_.visible(r), rows_.hidden(r))) return false;

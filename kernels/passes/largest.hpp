@@ -84,7 +84,7 @@ SIMDSOFTMAX_NOINLINE T kth_largest(T* numbers, std::size_t n, std::size_t k, std
 template <class T>
 SIMDSOFTMAX_NOINLINE void sort_descending(T* numbers, std::uint16_t* order, std::size_t n) {
   std::uint16_t sorted[detail::max_top_k];
-  // Up to here it is faster to count, for each of a few numbers, how many are above it.
+  // Few numbers are sorted by counting how many are above each: 50 in a fifth of the time of four rounds by bytes.
   constexpr std::size_t most_counted = 128;
   if (n <= most_counted) {
     end_numbers(numbers, n);
@@ -250,7 +250,8 @@ SIMDSOFTMAX_NOINLINE void largest_pass(const Source x, std::size_t column, std::
     if constexpr (has_lo) store(lo + k * w, low_part<T>(z));
     return static_cast<std::uint64_t>(lanes_above(high_part<T>(z), threshold)) << (k * w);
   };
-  // Which vectors, by fours, have a candidate is noted without a branch, which would be mispredicted for each of them.
+  // Which vectors, by fours, have a candidate is noted without a branch, which would be mispredicted for each of them:
+  // at 64x32000 and k = 50 the call took 1.15 times as long with it.
   constexpr std::size_t four = 4 * w;
   constexpr std::size_t most_noted = 64;
   std::size_t i = 0;

@@ -46,12 +46,15 @@ class LogNormalizer {
 
 // Log-probabilities from logits. The sink may write where the source reads.
 template <class Source, class Sink>
-SIMDSOFTMAX_NOINLINE void log_pass(const Source x, const Sink y, const LogScale& scale, std::size_t n) {
-  using T = typename Source::T;
-  const LogNormalizer<T> log(scale);
-  for_each_vector<T>(
+SIMDSOFTMAX_INLINE void write_logs(const Source& x, const Sink& y, const LogNormalizer<typename Source::T>& log,
+                                   std::size_t n) {
+  for_each_vector<typename Source::T>(
       0, n, [&](std::size_t i) __attribute__((always_inline)) { y(i, log(x(i))); },
       [&](std::size_t i, std::size_t m) __attribute__((always_inline)) { y.first(i, m, log(x.first(i, m))); });
+}
+template <class Source, class Sink>
+SIMDSOFTMAX_NOINLINE void log_pass(const Source x, const Sink y, const LogScale& scale, std::size_t n) {
+  write_logs(x, y, LogNormalizer<typename Source::T>(scale), n);
 }
 
 // The largest lo among the logits whose hi is the maximum; -inf if there is none.

@@ -3,6 +3,7 @@
 
 #include "passes/row_totals.hpp"
 #include "simd/exp.hpp"
+#include "simd/stream.hpp"
 
 namespace simdsoftmax::SIMDSOFTMAX_ISA {
 namespace {
@@ -33,54 +34,44 @@ struct EvenRows {
   }
 };
 
-// Where the results will go, in bytes: its lines come in while exponentials are computed, not while they are scaled.
-struct Destination {
-  char* first;
+// Lines that will be read or written, in bytes: they come in while exponentials are computed, not when they are needed.
+template <bool written>
+struct ExpectedLines {
+  const char* first;
   std::ptrdiff_t row_stride;
   std::ptrdiff_t element;
 
+  // Also of rows that there are not.
   SIMDSOFTMAX_INLINE void expect(std::size_t row, std::size_t column) const {
-    __builtin_prefetch(
-        first + static_cast<std::ptrdiff_t>(row) * row_stride + static_cast<std::ptrdiff_t>(column) * element, 1);
+    __builtin_prefetch(at(row, column), written);
   }
+  ExpectedLines from(std::size_t row) const { return {at(row, 0), row_stride, element}; }
   SIMDSOFTMAX_INLINE void meanwhile() const {}
+
+ private:
+  SIMDSOFTMAX_INLINE const char* at(std::size_t row, std::size_t column) const {
+    const auto offset = static_cast<std::ptrdiff_t>(row) * row_stride + static_cast<std::ptrdiff_t>(column) * element;
+    return reinterpret_cast<const char*>(reinterpret_cast<std::uintptr_t>(first) + static_cast<std::uintptr_t>(offset));
+  }
 };
+
+// Where the results will go.
+using Destination = ExpectedLines<true>;
 
 template <class Out>
 SIMDSOFTMAX_INLINE Destination destination_of(const EvenRows<Out>& y) {
-  return {reinterpret_cast<char*>(y.first), y.stride, sizeof(Out)};
+  return {reinterpret_cast<const char*>(y.first), y.stride, sizeof(Out)};
 }
 
-// Results of the block before on their way past the caches: a line at a time, while exponentials are computed. All at
-// once they have to wait for memory, and nothing is computed meanwhile.
+// Results of the block before on their way past the caches, while exponentials are computed. All at once they have to
+// wait for memory, and nothing is computed meanwhile: 65536x512 took 1.47 times as long as memcpy, now 1.24.
 struct Drain {
-  const char* from;
-  char* to;
-  std::size_t lines;
+  LineCopy lines;
 
-  SIMDSOFTMAX_INLINE void expect(std::size_t, std::size_t) {
-    if (lines == 0) return;
-    stream_line(from, to);
-    from += 64;
-    to += 64;
-    --lines;
-  }
+  SIMDSOFTMAX_INLINE void expect(std::size_t, std::size_t) { lines.next(); }
   // For passes that take less time than memory would need for a line a vector.
-  SIMDSOFTMAX_INLINE void meanwhile() { expect(0, 0); }
-  void finish() {
-    while (lines > 0) expect(0, 0);
-  }
+  SIMDSOFTMAX_INLINE void meanwhile() { lines.next(); }
 };
-
-// Lines that are not covered are copied at once.
-SIMDSOFTMAX_INLINE Drain drain_of(const char* from, char* to, std::size_t bytes) {
-  const std::size_t before = bytes_to_line(to, bytes);
-  const std::size_t lines = (bytes - before) / 64;
-  const std::size_t end = before + lines * 64;
-  __builtin_memcpy(to, from, before);
-  __builtin_memcpy(to + end, from + end, bytes - end);
-  return {from + before, to + before, lines};
-}
 
 struct BlockShape {
   std::size_t rows;

@@ -100,16 +100,13 @@ struct RowWithoutLargest {
   }
 };
 template <class In>
-struct RowsWithoutLargest {
-  using T = Compute<In>;
+struct RowsWithoutLargest : StoredRows<Compute<In>> {
+  using Stored = StoredRows<Compute<In>>;
   EvenRows<const In> x;
-  const T* max;
-  StoredRows<T> stored;
-  std::size_t rows = stored.rows;
-  std::size_t cols = stored.cols;
+  const Compute<In>* max;
 
   SIMDSOFTMAX_INLINE RowWithoutLargest<In> operator[](std::size_t r) const {
-    return {x[r], Vector<T>(max[r]), stored[r]};
+    return {x[r], Vector<Compute<In>>(max[r]), Stored::operator[](r)};
   }
 };
 
@@ -135,7 +132,7 @@ class LogSums {
  private:
   SIMDSOFTMAX_NOINLINE SplitSums log_sums_of_others(std::size_t first) {
     if (!know_others_) {
-      sum_rows(RowsWithoutLargest<In>{x_, max_, stored_}, {others_, others_low_});
+      sum_rows(RowsWithoutLargest<In>{stored_, x_, max_}, {others_, others_low_});
       know_others_ = true;
     }
     const F64 max = load_f64(max_ + first);

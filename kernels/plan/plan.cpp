@@ -19,15 +19,14 @@ std::size_t compute_size(const Shape& shape) {
   return shape.logits == Dtype::f64 || shape.accuracy == Accuracy::exact ? sizeof(double) : sizeof(float);
 }
 
-// The product, or the limit if it is larger. Divisions would take longer than all the rest of a plan.
-std::size_t times_at_most(std::size_t rows, std::size_t cols, std::size_t limit) {
-  std::size_t product;
-  return __builtin_mul_overflow(rows, cols, &product) || product > limit ? limit : product;
-}
-
+// By multiplication: divisions would take longer than all the rest of a plan.
 bool exceeds(std::size_t rows, std::size_t cols, std::size_t limit) {
   std::size_t product;
   return __builtin_mul_overflow(rows, cols, &product) || product > limit;
+}
+
+std::size_t times_at_most(std::size_t rows, std::size_t cols, std::size_t limit) {
+  return exceeds(rows, cols, limit) ? limit : rows * cols;
 }
 
 int useful_threads(std::size_t rows, std::size_t cols, int limit) {

@@ -72,33 +72,35 @@ struct Sink {
   SIMDSOFTMAX_INLINE void first(std::size_t i, std::size_t n, Vector<T> v) const { store_first(y + i, n, v); }
 };
 
-// Exponentials on their way to a stash. The lines where the results will go are fetched meanwhile.
+// Forgets exponentials, but has the lines come in where the results will go.
+template <class Type>
+struct ExpectingSink {
+  using T = Type;
+  const char* results;
+  std::size_t result_bytes;  // of one
+
+  ExpectingSink from(std::size_t i) const { return {results + i * result_bytes, result_bytes}; }
+
+  SIMDSOFTMAX_INLINE void operator()(std::size_t i, Vector<T>) const {
+    __builtin_prefetch(results + i * result_bytes, 1);
+  }
+  SIMDSOFTMAX_INLINE void first(std::size_t, std::size_t, Vector<T>) const {}
+};
+
+// Exponentials on their way to a stash, those lines coming in meanwhile.
 template <class Type>
 struct FetchingSink {
   using T = Type;
   T* e;
-  const char* results;
-  std::size_t result_bytes;  // of one
+  ExpectingSink<T> expected;
 
-  FetchingSink from(std::size_t i) const { return {e + i, results + i * result_bytes, result_bytes}; }
+  FetchingSink from(std::size_t i) const { return {e + i, expected.from(i)}; }
 
   SIMDSOFTMAX_INLINE void operator()(std::size_t i, Vector<T> v) const {
     store(e + i, v);
-    __builtin_prefetch(results + i * result_bytes, 1);
+    expected(i, v);
   }
   SIMDSOFTMAX_INLINE void first(std::size_t i, std::size_t n, Vector<T> v) const { store_first(e + i, n, v); }
-};
-
-// Forgets exponentials, but has the lines come in where results will go.
-template <class Out>
-struct ExpectingSink {
-  using T = Compute<Out>;
-  const Out* y;
-
-  ExpectingSink from(std::size_t i) const { return {y + i}; }
-
-  SIMDSOFTMAX_INLINE void operator()(std::size_t i, Vector<T>) const { __builtin_prefetch(y + i, 1); }
-  SIMDSOFTMAX_INLINE void first(std::size_t, std::size_t, Vector<T>) const {}
 };
 
 // Takes results and forgets them.

@@ -94,20 +94,6 @@ SIMDSOFTMAX_INLINE void for_each_vector(std::size_t begin, std::size_t end, cons
   if (i < end) last(i, end - i);
 }
 
-// From p to the next line, or to the end of n bytes.
-SIMDSOFTMAX_INLINE std::size_t bytes_to_line(const char* p, std::size_t n) {
-  const std::size_t bytes = (64 - reinterpret_cast<std::uintptr_t>(p) % 64) % 64;
-  return bytes < n ? bytes : n;
-}
-
-// Copies past the caches, but for the lines that are not covered.
-SIMDSOFTMAX_NOINLINE void stream_copy(const char* from, char* to, std::size_t bytes) {
-  std::size_t i = bytes_to_line(to, bytes);
-  __builtin_memcpy(to, from, i);
-  for (; i + 64 <= bytes; i += 64) stream_line(from + i, to + i);
-  __builtin_memcpy(to + i, from + i, bytes - i);
-}
-
 // What the public limits are made of; std:: is not used here, because its inline functions are shared with the world.
 template <class T>
 struct Limits;

@@ -138,20 +138,21 @@ class Narrow {
   }
 
   // What is still on its way.
-  void finish() { drain_.finish(); }
+  void finish() { drain_.lines.finish(); }
 
  private:
   bool stream(const EvenRows<const In>& x, const EvenRows<Out>& y, std::size_t rows) {
     if (!block_.exponentiate(x, rows, drain_)) return false;
-    drain_.finish();
+    drain_.lines.finish();
     // Results are no larger than exponentials, whose place they take.
     T* const e = block_.exponentials();
     const BlockShape shape = block_.shape(rows);
     const EvenRows<Out> here = {reinterpret_cast<Out*>(e), static_cast<std::ptrdiff_t>(shape.cols * sizeof(Out))};
     narrow_scale_pass<Out, accuracy, 0>(e, shape, factors_of(rows), here);
     each_run(y, shape, [&](Out* run, std::size_t at, std::size_t n) {
-      drain_.finish();
-      drain_ = drain_of(reinterpret_cast<const char*>(here.first + at), reinterpret_cast<char*>(run), n * sizeof(Out));
+      drain_.lines.finish();
+      drain_.lines =
+          line_copy(reinterpret_cast<const char*>(here.first + at), reinterpret_cast<char*>(run), n * sizeof(Out));
     });
     block_.use_next_buffer();
     return true;
@@ -186,7 +187,7 @@ class Narrow {
 
   NarrowBlock<In, accuracy, can_stream ? 2 : 1> block_;
   bool streams_;
-  Drain drain_ = {nullptr, nullptr, 0};
+  Drain drain_ = {{nullptr, nullptr, 0}};
   // A vector of them may be read from the last one on.
   alignas(64) T factor_[most_narrow_rows + width<T>];
   alignas(64) T factor_low_[most_narrow_rows + width<T>];

@@ -10,17 +10,8 @@ namespace {
 // and columns at the end that take no part. All logits lie within the span, hidden ones too, so their exponentials are
 // finite, and zero takes their place.
 
-// The masks of the rows of the next block, in bytes: they come in while the exponentials of this one are computed.
-struct NextMasks {
-  const char* first;
-  std::ptrdiff_t row_stride;
-  std::ptrdiff_t element;
-
-  SIMDSOFTMAX_INLINE void expect(std::size_t row, std::size_t column) const {
-    __builtin_prefetch(first + static_cast<std::ptrdiff_t>(row) * row_stride +
-                       static_cast<std::ptrdiff_t>(column) * element);
-  }
-};
+// The masks of the rows of the next block.
+using NextMasks = ExpectedLines<false>;
 
 // Rows of a block, of cols columns each; those of row r from visible[r] on take no part. Bit c of row r is bit c % 64
 // of word c / 64 of hidden + r * hidden_stride.
@@ -190,7 +181,10 @@ class NarrowPreOps {
     for (std::size_t i = 0; i < rows * words_of_row(); ++i) hidden_[i] = 0;
   }
   std::size_t words_of_row() const { return (cols_ + 63) / 64; }
-  void expect_masks(const NextMasks& next) { next_masks_ = next; }
+  // Where the masks of the n rows of this block begin.
+  void expect_masks(const char* first, std::size_t n, std::ptrdiff_t row_stride, std::ptrdiff_t element) {
+    next_masks_ = NextMasks{first, row_stride, element}.from(n);
+  }
 
   // Probabilities of at most rows_at_once() rows. `hidden_rows`: of how many of them there are hidden columns; all, or
   // that of the first for all. False if their logits do not lie within the span, or one of them has no mass or a NaN:

@@ -4,6 +4,7 @@
 #include "passes/exp_sum.hpp"
 #include "passes/max.hpp"
 #include "passes/normalize.hpp"
+#include "simd/stream.hpp"
 #include "variants/row_team.hpp"
 
 namespace simdsoftmax::SIMDSOFTMAX_ISA {
@@ -93,7 +94,7 @@ struct RowLogits {
 
   auto stash_sink() const {
     if constexpr (Source::is_wide) {
-      return FetchingSink<T>{stash, results, result_bytes};
+      return FetchingSink<T>{stash, {results, result_bytes}};
     } else {
       return Sink<T>{stash};
     }
