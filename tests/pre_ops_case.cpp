@@ -255,4 +255,15 @@ void PreOpsCase::check_threads(const std::string& name) {
   }
 }
 
+Tensor random_bias(simdsoftmax_dtype dtype, const Sizes& shape, double spread) {
+  return {dtype, shape, padded_strides(shape, 1), normal_logits(format_of(dtype), count_of(shape), spread, 92)};
+}
+
+Tensor random_mask(const Sizes& shape, double share) {
+  Random random(93);
+  std::vector<double> values(count_of(shape));
+  for (double& value : values) value = uniform(random) < share ? 1.0 + static_cast<double>(random() % 255) : 0.0;
+  return {SIMDSOFTMAX_BOOL, shape, padded_strides(shape, 1), values};
+}
+
 }  // namespace softmax_test

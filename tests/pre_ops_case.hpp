@@ -65,6 +65,13 @@ class PreOpsCase {
   std::size_t axis_;
 };
 
+// For a case, padded and the same at every call: normal numbers, and a mask of which this share is not 0.
+Tensor random_bias(simdsoftmax_dtype dtype, const Sizes& shape, double spread);
+Tensor random_mask(const Sizes& shape, double share);
+
+// Pre-operations on each ISA and pair of dtypes; pre_ops_test.cpp instantiates the tests, those of other files too.
+class PreOpsTest : public ConfigTest {};
+
 }  // namespace softmax_test
 
 #endif
