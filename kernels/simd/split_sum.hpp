@@ -24,6 +24,12 @@ SIMDSOFTMAX_INLINE void accumulate(Number& high, Number& low, Number value) {
   low = low + ((high - (sum - added)) + (value - added));
   high = sum;
 }
+// The same of numbers that are not negative, in one step less: the larger one is known (Dekker's fast two-sum).
+SIMDSOFTMAX_INLINE void accumulate_positive(F64& high, F64& low, F64 value) {
+  const F64 sum = high + value;
+  low = low + (min_or_second(high, value) - (sum - max_or_second(high, value)));
+  high = sum;
+}
 SIMDSOFTMAX_INLINE void accumulate(SplitSum& sum, double value) { accumulate(sum.high, sum.low, value); }
 SIMDSOFTMAX_INLINE void accumulate(SplitSums& sums, F64 value) { accumulate(sums.high, sums.low, value); }
 SIMDSOFTMAX_INLINE void accumulate(SplitSum& sum, const SplitSum& value) {
