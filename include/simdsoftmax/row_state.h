@@ -14,10 +14,12 @@ extern "C" {
 
 #define SIMDSOFTMAX_ROW_PARTS 256
 
-/* What a part of a row knows: high + low times 2^(anchor - a constant) times e^shift is the sum of its exponentials. */
+/* What a part of a row knows: high + low times 2^(anchor - a constant) times e^(shift + shift_low) is the sum of its
+ * exponentials. */
 typedef struct simdsoftmax_row_part {
   int64_t anchor;
   double shift;
+  double shift_low;
   double high;
   double low;
 } simdsoftmax_row_part;

@@ -22,9 +22,8 @@ extern "C" {
  *
  * A row with a NaN or +inf in it becomes all NaN; a row of only -inf follows options->empty_row; -inf beside finite
  * logits gives exactly 0; results below FLT_MIN (f64: DBL_MIN) are exactly 0. The product theta * logit must not
- * overflow the compute type (f32, or f64 for f64); and where it is not exact, the largest of a row must be below 2^29
- * (f64: 2^58) in magnitude: beyond, a row may come out wrong without a sign of it. The same holds of what
- * pre-operations make. Zero rows or zero columns succeed and write nothing.
+ * overflow the compute type (f32, or f64 for f64); nor must what pre-operations make. Zero rows or zero columns succeed
+ * and write nothing.
  *
  * theta * logit is the IEEE product where it is infinite or NaN: theta = 0 makes NaN of an infinite logit, a negative
  * theta makes +inf of -inf.

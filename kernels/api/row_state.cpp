@@ -54,10 +54,12 @@ simdsoftmax_status kernels_for(const simdsoftmax_row_state& state, const KernelT
   return kernels->arithmetic == state.arithmetic ? SIMDSOFTMAX_OK : SIMDSOFTMAX_BAD_STATE;
 }
 
-RowState from_public(const simdsoftmax_row_part& part) { return {part.anchor, part.shift, {part.high, part.low}}; }
+RowState from_public(const simdsoftmax_row_part& part) {
+  return {part.anchor, {part.shift, part.shift_low}, {part.high, part.low}};
+}
 
 simdsoftmax_row_part to_public(const RowState& state) {
-  return {state.anchor, state.shift, state.sum.high, state.sum.low};
+  return {state.anchor, state.shift.high, state.shift.low, state.sum.high, state.sum.low};
 }
 
 // The state of a row that is complete and not empty.

@@ -49,7 +49,7 @@ struct SplitSum {
 // in parts with huge logits.
 struct RowState {
   std::int64_t anchor;
-  double shift;
+  SplitSum shift;
   SplitSum sum;
 };
 

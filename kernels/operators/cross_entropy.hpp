@@ -100,7 +100,8 @@ class LossRows {
       const double weight = weight_of_label();
       return weight == 0 ? 0 : weight * (below + scale.log_sum);
     }
-    return weighted_loss({scale.max + state.shift, scale.max_low, scale.log_sum, scale.log_sum_low});
+    return weighted_loss(
+        {scale.max + state.shift.high, scale.max_low + state.shift.low, scale.log_sum, scale.log_sum_low});
   }
 
   // Integer labels that are not smoothed: one class counts.
@@ -144,7 +145,7 @@ class LossRows {
       at_label = factor * weight * exp_minus_one(log_p < 0 ? log_p : 0);
     }
     StagedRow<T> row = staged(task_.grad_logits);
-    row.x = row.x.shifted(static_cast<T>(state.shift));
+    row.x = row.x.shifted(state.shift);
     alignas(64) double coefficients[tile_length<double>];
     for (std::size_t begin = 0; begin < task_.cols; begin += tile_length<double>) {
       const std::size_t n = piece(begin);
@@ -164,7 +165,7 @@ class LossRows {
   double one_logit(const RowState& state) {
     Tile<T> tile;
     return StagedSource<T>(task_.logits, task_.theta, nullptr, task_.cols, cursor_, tile)
-        .shifted(static_cast<T>(state.shift))
+        .shifted(state.shift)
         .one(static_cast<std::size_t>(label()));
   }
 

@@ -111,7 +111,7 @@ SIMDSOFTMAX_NOINLINE void dense_logsumexp(const RowsTask& task, const RowCursor&
     RowLogits<PlainRow<In>> row = dense_row<In>(task, cursor, team);
     LogScale scale;
     if (!dense_log_scale<In>(row, state, scale)) return walk_staged_row<T>(task, cursor, team);
-    result = logsumexp_of(scale, 0);
+    result = logsumexp_of(scale, no_shift);
   }
   if (team.is_first()) store_one(result, cursor.at(task.output), task.output.dtype);
 }

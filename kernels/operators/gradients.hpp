@@ -79,7 +79,7 @@ SIMDSOFTMAX_NOINLINE void walk_gradients(const void* given, std::size_t first, s
   };
   for (std::size_t r = first; r < last; ++r, cursor.next()) {
     const RowState state = row_team.sum([&](std::size_t part_begin, std::size_t part_end) {
-      return add_segments(0, 0, part_begin, part_end, [&](std::size_t begin, std::size_t end) {
+      return add_segments(0, no_shift, part_begin, part_end, [&](std::size_t begin, std::size_t end) {
         SignedSum lanes;
         each_tile(begin, end, [&](std::ptrdiff_t, std::size_t n) {
           of_softmax ? dot_pass<Term::product>(g, y, n, lanes) : dot_pass<Term::single>(g, y, n, lanes);

@@ -11,14 +11,8 @@ namespace {
 // What the largest logit of a row has beside its hi.
 template <class Source>
 double low_of_max(const RowLogits<Source>& row, typename Source::T max) {
-  return row.team.max([&](std::size_t begin, std::size_t end) {
-    const auto range = row.visible(begin, end);
-    double low = -Limits<double>::infinity;
-    row.x.each_tile(range.begin, range.end, [&](const auto& tile, std::size_t, std::size_t n) {
-      low = larger(low, static_cast<double>(low_of_max_pass(tile, max, n)));
-    });
-    return low;
-  });
+  return row.team.max(
+      [&](std::size_t begin, std::size_t end) { return static_cast<double>(row.low_of_max(max, begin, end)); });
 }
 
 // For one row.
@@ -30,7 +24,7 @@ SIMDSOFTMAX_NOINLINE SplitSum log_sum_of(const RowState& state, double max) {
 template <class T>
 SIMDSOFTMAX_NOINLINE SplitSum log_sum_beside(const SplitSum& others, const RowState& state, double max,
                                              double max_low) {
-  const double largest = exp_in<T>(state, state.shift + max) * scalar_exp(max_low);
+  const double largest = exp_in<T>(state, max) * scalar_exp(max_low);
   return in_first_lane(log_sums_beside<T>(in_all_lanes(others), F64(largest), state.anchor, F64(max), F64(max_low)));
 }
 
@@ -39,7 +33,7 @@ template <class Source>
 LogScale log_scale_of(RowLogits<Source>& row, const RowState& state, double max) {
   using T = typename Source::T;
   // A sink so far above everything that its exponential is infinite is all of the sum.
-  if (!is_finite(state.sum.high)) return {max, 0, row.x.sink() - state.shift - max, 0};
+  if (!is_finite(state.sum.high)) return {max, 0, above_shift(row.x.sink(), state) - max, 0};
 
   double max_low = 0;
   SplitSum log_sum = log_sum_of<T>(state, max);
@@ -66,18 +60,19 @@ SIMDSOFTMAX_NOINLINE LogScale log_scale(RowLogits<Source>& row, RowState& state)
   state = ordinary ? row.sum(NoSink<T>{}, Exp<T>(anchor), anchor) : any_state(row);
   if (is_nan(state.sum)) return {Limits<double>::nan, 0, 0, 0};
   if (is_nothing(state) || max == -Limits<double>::infinity) return {-Limits<double>::infinity, 0, 0, 0};
-  if (state.shift != 0) {
-    row.x = row.x.shifted(static_cast<T>(state.shift));
+  if (state.shift.high != 0) {
+    row.x = row.x.shifted(state.shift);
     max = row.max();
   }
   return log_scale_of(row, state, max);
 }
 
 // logsumexp of a row with this scale, relative to this shift. Rounded once.
-SIMDSOFTMAX_INLINE double logsumexp_of(const LogScale& scale, double shift) {
+SIMDSOFTMAX_INLINE double logsumexp_of(const LogScale& scale, const SplitSum& shift) {
   SplitSum result = {scale.log_sum, scale.log_sum_low + scale.max_low};
   accumulate(result, scale.max);
-  accumulate(result, shift);
+  accumulate(result, shift.low);
+  accumulate(result, shift.high);
   return total(result);
 }
 

@@ -43,13 +43,12 @@ RowState any_part_state(const RowLogits<Source, accuracy>& row, std::size_t begi
   // Every logit is -inf, or NaN where the maximum passes over it.
   const bool empty = max == -Limits<T>::infinity;
   const bool ordinary = empty || is_ordinary<T>(static_cast<double>(max));
-  const T shift = ordinary ? T(0) : max;
+  SplitSum shift = no_shift;
+  if (!empty && !ordinary) shift = {static_cast<double>(max), static_cast<double>(row.low_of_max(max, begin, end))};
   const std::int64_t anchor = empty || !ordinary ? 0 : anchor_of(max);
   RowLogits<Source, accuracy> shifted = row;
   shifted.x = row.x.shifted(shift);
-  // Held from above too: what a product with theta has rounded away from a huge maximum is beyond any range.
-  const RowState state =
-      shifted.part_sum(NoSink<T>{}, Exp<T, true, accuracy>(anchor), anchor, static_cast<double>(shift), begin, end);
+  const RowState state = shifted.part_sum(NoSink<T>{}, Exp<T, true, accuracy>(anchor), anchor, shift, begin, end);
   if (is_nan(state.sum)) return not_a_sum;
   return empty ? nothing : state;
 }
@@ -64,8 +63,8 @@ SIMDSOFTMAX_NOINLINE RowState any_state(const RowLogits<Source, accuracy>& row) 
   const double sink = row.x.sink();
   if (is_nan(sink) || sink == Limits<double>::infinity) return not_a_sum;
   if (sink == -Limits<double>::infinity) return nothing;
-  RowState alone = {0, sink, {0.0, 0.0}};
-  accumulate(alone.sum, exp_in<T>(alone, sink));
+  RowState alone = {0, {sink, 0.0}, {0.0, 0.0}};
+  accumulate(alone.sum, exp_in<T>(alone, 0.0));
   return alone;
 }
 
@@ -84,7 +83,7 @@ SIMDSOFTMAX_NOINLINE void finish_any(const Row& row, const RowState& state, bool
   if (is_nothing(state)) return row.fill(empty_row_zeros ? T(0) : Limits<T>::nan);
   if (!is_finite(state.sum.high)) return row.fill(0);  // the sink has it all
   Row shifted = row;
-  shifted.x = row.x.shifted(static_cast<T>(state.shift));
+  shifted.x = row.x.shifted(state.shift);
   shifted.template normalize_logits<true>(state);
 }
 

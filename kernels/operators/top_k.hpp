@@ -46,7 +46,7 @@ class TopKRow {
     const Exp<T, true> exp(anchor);
     const RowState state = row_.team.sum([&](std::size_t part_begin, std::size_t part_end) {
       const auto range = row_.visible(part_begin, part_end);
-      return add_segments(anchor, 0, range.begin, range.end, [&](std::size_t begin, std::size_t stop) {
+      return add_segments(anchor, no_shift, range.begin, range.end, [&](std::size_t begin, std::size_t stop) {
         LaneSum<T> lanes;
         row_.x.each_tile(begin, stop, [&](const auto& tile, std::size_t at, std::size_t n) {
           exp_sum_pass(tile, NoSink<T>{}, exp, n, lanes);
@@ -104,7 +104,7 @@ class TopKRow {
     // No vector reads beyond what was written.
     for (std::size_t i = task_.k; i < task_.k + width<T>; ++i) tile_.hi[i] = tile_.lo[i] = 0;
     tile_.has_lo = true;
-    shift_tile(tile_.hi, tile_, task_.k, static_cast<T>(state.shift));
+    shift_tile(tile_.hi, tile_, task_.k, state.shift);
     const Exp<T, true> exp(state.anchor);
     const PairSource<T> winners{tile_.hi, tile_.lo};
     SplitSum sum = state.sum;

@@ -35,5 +35,29 @@ SIMDSOFTMAX_NOINLINE typename Source::T max_pass(const Source x, std::size_t n) 
   return lane_max(max_or_second(max_or_second(m0, m1), max_or_second(m2, m3)));
 }
 
+// The largest lo among the logits whose hi is the maximum; -inf if there is none.
+template <class Source>
+SIMDSOFTMAX_NOINLINE typename Source::T low_of_max_pass(const Source x, typename Source::T max, std::size_t n) {
+  using T = typename Source::T;
+  Vector<T> low(-Limits<T>::infinity);
+  const auto look = [&](const auto& z) {
+    low = xsimd::select(high_part<T>(z) == Vector<T>(max), max_or_second(low_part<T>(z), low), low);
+  };
+  // Lanes behind the end are 0: a maximum of 0 would see them.
+  std::size_t i = 0;
+  for (; i + width<T> <= n; i += width<T>) look(x(i));
+  T result = lane_max(low);
+  alignas(64) T hi[width<T>];
+  alignas(64) T lo[width<T>];
+  if (i < n) {
+    store(hi, high_part<T>(x.first(i, n - i)));
+    store(lo, low_part<T>(x.first(i, n - i)));
+    for (std::size_t k = 0; k < n - i; ++k) {
+      if (hi[k] == max && lo[k] > result) result = lo[k];
+    }
+  }
+  return result;
+}
+
 }  // namespace
 }  // namespace simdsoftmax::SIMDSOFTMAX_ISA

@@ -148,18 +148,23 @@ SIMDSOFTMAX_NOINLINE void apply_mask(const T* from, Tile<T>& tile, std::size_t a
       [&](std::size_t i, std::size_t m) { mask(i, load_first(from + i, m, zero), load_first(flags + i, m, zero)); });
 }
 
-// z = x - shift, exact near the shift, where lo may then be as large as hi: the two are added and split again.
+// z = x - shift, exact near the shift. What is left of hi may then be no larger than lo: all is added and split again.
 template <class T>
-SIMDSOFTMAX_NOINLINE void shift_tile(const T* from, Tile<T>& tile, std::size_t n, T shift) {
+SIMDSOFTMAX_NOINLINE void shift_tile(const T* from, Tile<T>& tile, std::size_t n, const SplitSum& shift) {
+  const Vector<T> shift_hi(static_cast<T>(shift.high));
+  const Vector<T> shift_lo(static_cast<T>(shift.low));
+  if (shift.low != 0) tile.need_lo();
   each_vector(
       from, n, [&](std::size_t i, Vector<T> x) __attribute__((always_inline)) {
-        const Vector<T> hi = x - Vector<T>(shift);
+        const Vector<T> hi = x - shift_hi;
         if (!tile.has_lo) return store(tile.hi + i, hi);
         const Vector<T> lo = load(tile.lo + i);
         // The lo of an infinite hi may be NaN or infinite.
-        const SplitLogit<T> z = two_sum<T>(hi, xsimd::select(lo - lo == Vector<T>(T(0)), lo, Vector<T>(T(0))));
+        const Vector<T> finite_lo = xsimd::select(lo - lo == Vector<T>(T(0)), lo, Vector<T>(T(0)));
+        const SplitLogit<T> low = two_sum<T>(finite_lo, -shift_lo);
+        const SplitLogit<T> z = two_sum<T>(hi, low.hi);
         store(tile.hi + i, z.hi);
-        store(tile.lo + i, z.lo);
+        store(tile.lo + i, z.lo + low.lo);
       });
 }
 

@@ -45,10 +45,10 @@ class StagedSource {
   bool has_sink() const { return has_sink_; }
   double sink() const { return sink_; }
 
-  StagedSource shifted(T by) const {
+  StagedSource shifted(const SplitSum& by) const {
     StagedSource source = *this;
     source.shift_ = by;
-    source.in_memory_ = in_memory_ && by == 0;
+    source.in_memory_ = in_memory_ && by.high == 0;
     return source;
   }
 
@@ -131,7 +131,9 @@ class StagedSource {
 
   SIMDSOFTMAX_NOINLINE void stage(std::size_t begin, std::size_t end) const {
     Tile<T>& tile = *tile_;
-    if (tile.begin == begin && tile.end == end && tile.shift == shift_) return;
+    if (tile.begin == begin && tile.end == end && tile.shift.high == shift_.high && tile.shift.low == shift_.low) {
+      return;
+    }
     tile.has_lo = false;
     const std::size_t hidden = begin < first_ ? first_ - begin : 0;
     const std::size_t n = end - begin - hidden;
@@ -169,7 +171,7 @@ class StagedSource {
     if (softcap_ != 0) made([&] { soft_cap_tile(x, tile, n, softcap_); });
     if (bias_ != nullptr) made([&] { add_bias_run(x, offset, n); });
     if (mask_ != nullptr) made([&] { apply_mask_run(x, offset, n); });
-    if (shift_ != 0 || x != tile.hi) shift_tile(x, tile, n, shift_);
+    if (shift_.high != 0 || x != tile.hi) shift_tile(x, tile, n, shift_);
   }
 
   // Dense operands are read where they are; others by way of a buffer.
@@ -219,7 +221,7 @@ class StagedSource {
   double softcap_ = 0;
   double slope_ = 1;
   double sink_ = 0;
-  T shift_ = 0;
+  SplitSum shift_ = {0.0, 0.0};
   std::size_t first_ = 0;
   std::size_t last_;
   const char* bias_ = nullptr;

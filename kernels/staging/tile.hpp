@@ -2,6 +2,7 @@
 #pragma once
 
 #include "simd/source.hpp"
+#include "simd/split_sum.hpp"
 
 namespace simdsoftmax::SIMDSOFTMAX_ISA {
 namespace {
@@ -19,7 +20,7 @@ struct Tile {
   // The columns that are staged, and relative to what; none if begin == end.
   std::size_t begin = 0;
   std::size_t end = 0;
-  T shift = 0;
+  SplitSum shift = {0.0, 0.0};
 
   void forget() { begin = end = 0; }
 

@@ -37,7 +37,7 @@ struct Online {
       if (!walked) return not_a_sum;
       const SplitSum sum = online.sum.total();
       if (is_nan(sum)) return not_a_sum;
-      if (online.max > -Limits<T>::infinity) state = merge(state, {online.anchor, 0.0, sum});
+      if (online.max > -Limits<T>::infinity) state = merge(state, {online.anchor, no_shift, sum});
       begin = end;
     }
     return state;

@@ -58,13 +58,24 @@ struct RowLogits {
     return max;
   }
 
+  // What the largest logits of a part, of which this is the hi, have as the largest lo; -inf if there is none.
+  T low_of_max(T max, std::size_t part_begin, std::size_t part_end) const {
+    if (x.is_exact()) return 0;
+    T low = -Limits<T>::infinity;
+    const Range range = visible(part_begin, part_end);
+    x.each_tile(range.begin, range.end, [&](const auto& tile, std::size_t, std::size_t n) {
+      low = larger(low, low_of_max_pass(tile, max, n));
+    });
+    return low;
+  }
+
   double max() const {
     return team.max([&](std::size_t begin, std::size_t end) { return static_cast<double>(max_of(begin, end)); });
   }
 
   // The state of a part relative to the anchor of exp; exponentials go to the sink, which begins at stash_first.
   template <class To, class ExpOf>
-  RowState part_sum(const To& e, const ExpOf& exp, std::int64_t anchor, double shift, std::size_t part_begin,
+  RowState part_sum(const To& e, const ExpOf& exp, std::int64_t anchor, const SplitSum& shift, std::size_t part_begin,
                     std::size_t part_end) const {
     const Range range = visible(part_begin, part_end);
     return add_segments(anchor, shift, range.begin, range.end, [&](std::size_t begin, std::size_t end) {
@@ -78,7 +89,7 @@ struct RowLogits {
 
   // The state of the row, sink included.
   template <class To, class ExpOf>
-  RowState sum(const To& e, const ExpOf& exp, std::int64_t anchor, double shift = 0) const {
+  RowState sum(const To& e, const ExpOf& exp, std::int64_t anchor, const SplitSum& shift = no_shift) const {
     return with_sink(
         team.sum([&](std::size_t begin, std::size_t end) { return part_sum(e, exp, anchor, shift, begin, end); }));
   }
@@ -103,7 +114,7 @@ struct RowLogits {
   RowState with_sink(RowState state) const {
     if (!x.has_sink() || is_nothing(state)) return state;
     if (x.sink() == Limits<double>::infinity) return not_a_sum;
-    accumulate(state.sum, exp_in<T>(state, x.sink()));
+    accumulate(state.sum, exp_in<T>(state, above_shift(x.sink(), state)));
     return state;
   }
 };

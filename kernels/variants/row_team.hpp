@@ -80,7 +80,7 @@ class RowTeam {
 
 // sum(begin, end) over the segments of a part, or of what is left of one, as a state.
 template <class SegmentSum>
-SIMDSOFTMAX_INLINE RowState add_segments(std::int64_t anchor, double shift, std::size_t begin, std::size_t end,
+SIMDSOFTMAX_INLINE RowState add_segments(std::int64_t anchor, const SplitSum& shift, std::size_t begin, std::size_t end,
                                          const SegmentSum& sum) {
   RowState state = {anchor, shift, {0.0, 0.0}};
   while (begin < end) {
