@@ -222,6 +222,14 @@ SIMDSOFTMAX_INLINE void stream_line(const char* from, char* to) {
                         _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + i)));
   }
 }
+// The same of a vector, to where one may begin that is counted from a line on.
+SIMDSOFTMAX_INLINE void stream(float* p, F32 v) { _mm256_stream_ps(p, v); }
+SIMDSOFTMAX_INLINE void stream(double* p, F64 v) { _mm256_stream_pd(p, v); }
+template <Dtype D>
+SIMDSOFTMAX_INLINE void stream(Half<D>* p, F32 v) {
+  void* const to = p;
+  _mm_stream_si128(static_cast<__m128i*>(to), narrow(v, Half<D>{}));
+}
 SIMDSOFTMAX_INLINE void stream_fence() { _mm_sfence(); }
 
 SIMDSOFTMAX_INLINE F32 load(const Flag* p) {

@@ -214,6 +214,14 @@ SIMDSOFTMAX_INLINE void store_low_half(Half<D>* p, F32 v) {
 SIMDSOFTMAX_INLINE void stream_line(const char* from, char* to) {
   _mm512_stream_si512(reinterpret_cast<__m512i*>(to), _mm512_loadu_si512(from));
 }
+// The same of a vector, to where one may begin that is counted from a line on.
+SIMDSOFTMAX_INLINE void stream(float* p, F32 v) { _mm512_stream_ps(p, v); }
+SIMDSOFTMAX_INLINE void stream(double* p, F64 v) { _mm512_stream_pd(p, v); }
+template <Dtype D>
+SIMDSOFTMAX_INLINE void stream(Half<D>* p, F32 v) {
+  void* const to = p;
+  _mm256_stream_si256(static_cast<__m256i*>(to), narrow(v, Half<D>{}));
+}
 SIMDSOFTMAX_INLINE void stream_fence() { _mm_sfence(); }
 
 SIMDSOFTMAX_INLINE F32 load(const Flag* p) {

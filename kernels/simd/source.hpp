@@ -41,7 +41,12 @@ struct PlainSource {
   using T = Compute<In>;
   const In* x;
 
-  SIMDSOFTMAX_INLINE Vector<T> operator()(std::size_t i) const { return load(x + i); }
+  // Asks early for what comes next: 2 KiB, which is further than the hardware looks. A row of 128 MiB is exponentiated
+  // twice in 0.8 of the time on one thread and on two (512 bytes: 0.88; 8 KiB: as 2), one in L2 in 0.98.
+  SIMDSOFTMAX_INLINE Vector<T> operator()(std::size_t i) const {
+    __builtin_prefetch(reinterpret_cast<const char*>(x + i) + 2048);
+    return load(x + i);
+  }
   SIMDSOFTMAX_INLINE Vector<T> first(std::size_t i, std::size_t n) const {
     return load_first(x + i, n, Vector<T>(T(0)));
   }
@@ -69,6 +74,16 @@ struct Sink {
   Sink from(std::size_t i) const { return {y + i}; }
 
   SIMDSOFTMAX_INLINE void operator()(std::size_t i, Vector<T> v) const { store(y + i, v); }
+  SIMDSOFTMAX_INLINE void first(std::size_t i, std::size_t n, Vector<T> v) const { store_first(y + i, n, v); }
+};
+
+// Results past the caches; y is the beginning of a line. Others see them after stream_fence().
+template <class Out>
+struct StreamSink {
+  using T = Compute<Out>;
+  Out* y;
+
+  SIMDSOFTMAX_INLINE void operator()(std::size_t i, Vector<T> v) const { stream(y + i, v); }
   SIMDSOFTMAX_INLINE void first(std::size_t i, std::size_t n, Vector<T> v) const { store_first(y + i, n, v); }
 };
 

@@ -235,6 +235,9 @@ SIMDSOFTMAX_INLINE void stream_line(const char* from, char* to) {
     _mm_stream_si128(reinterpret_cast<__m128i*>(to + i), _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + i)));
   }
 }
+// The same of a vector, to where one may begin that is counted from a line on.
+SIMDSOFTMAX_INLINE void stream(float* p, F32 v) { _mm_stream_ps(p, v); }
+SIMDSOFTMAX_INLINE void stream(double* p, F64 v) { _mm_stream_pd(p, v); }
 SIMDSOFTMAX_INLINE void stream_fence() { _mm_sfence(); }
 
 SIMDSOFTMAX_INLINE F32 load(const Flag* p) {

@@ -24,19 +24,19 @@ struct LineCopy {
   }
 };
 
+SIMDSOFTMAX_INLINE std::size_t bytes_to_line(const void* p) {
+  return (64 - reinterpret_cast<std::uintptr_t>(p) % 64) % 64;
+}
+
 // Lines that are not covered are copied at once.
 SIMDSOFTMAX_INLINE LineCopy line_copy(const char* from, char* to, std::size_t bytes) {
-  const std::size_t to_line = (64 - reinterpret_cast<std::uintptr_t>(to) % 64) % 64;
+  const std::size_t to_line = bytes_to_line(to);
   const std::size_t before = to_line < bytes ? to_line : bytes;
   const std::size_t lines = (bytes - before) / 64;
   const std::size_t end = before + lines * 64;
   __builtin_memcpy(to, from, before);
   __builtin_memcpy(to + end, from + end, bytes - end);
   return {from + before, to + before, lines};
-}
-
-SIMDSOFTMAX_NOINLINE void stream_copy(const char* from, char* to, std::size_t bytes) {
-  line_copy(from, to, bytes).finish();
 }
 
 }  // namespace

@@ -35,6 +35,12 @@ SIMDSOFTMAX_INLINE F64 load(const double* p) { return F64::load_unaligned(p); }
 SIMDSOFTMAX_INLINE void store(float* p, F32 v) { v.store_unaligned(p); }
 SIMDSOFTMAX_INLINE void store(double* p, F64 v) { v.store_unaligned(p); }
 
+// Past the caches, where an ISA has no store of its own for that.
+template <class Element, class V>
+SIMDSOFTMAX_INLINE void stream(Element* p, V v) {
+  store(p, v);
+}
+
 // v * (high + low), but 0 where v < least; NaN where anything is NaN. Zeros first, because a subnormal product, though
 // it were dropped, takes over a hundred cycles on some CPUs. (avx512 has its own: nothing becomes of what a mask leaves
 // out.)

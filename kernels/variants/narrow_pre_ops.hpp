@@ -219,7 +219,7 @@ class NarrowPreOps {
     const EvenRows<float> here = {e, static_cast<std::ptrdiff_t>(cols_ * sizeof(float))};
     pre_op_scale_pass(e, block, factors, here);
     each_run(y, {rows, cols_}, [&](float* run, std::size_t at, std::size_t n) {
-      stream_copy(reinterpret_cast<const char*>(e + at), reinterpret_cast<char*>(run), n * sizeof(float));
+      line_copy(reinterpret_cast<const char*>(e + at), reinterpret_cast<char*>(run), n * sizeof(float)).finish();
     });
     return true;
   }

@@ -168,21 +168,22 @@ struct Row : RowLogits<Source, accuracy> {
   }
   Normalizer<T, accuracy> normalizer(const RowState& state) const { return {state.sum, y.smallest_normal()}; }
 
-  // The same past the caches, by way of a piece that stays in the nearest one.
+  // The same past the caches, but for what lies before the first line and for elements across lines.
   void stream(const RowState& state) const {
     using Out = typename RowOutput::Element;
-    constexpr std::size_t piece = 4096 / sizeof(T);
-    alignas(64) char buffer[piece * sizeof(Out)];
     const Exp<T, false, accuracy> exp(state.anchor);
     const auto scale = normalizer(state);
     team.each_part([&](std::size_t begin, std::size_t end) {
-      for (std::size_t first = begin; first < end; first += piece) {
-        x.each_tile(first, end - first < piece ? end : first + piece,
-                    [&](const auto& tile, std::size_t at, std::size_t n) {
-                      exp_scale_pass(tile, Sink<Out>{reinterpret_cast<Out*>(buffer)}, exp, scale, n);
-                      stream_copy(buffer, reinterpret_cast<char*>(y.y + at), n * sizeof(Out));
-                    });
-      }
+      const std::size_t bytes = bytes_to_line(y.y + begin);
+      const std::size_t cached = bytes % sizeof(Out) == 0 ? bytes / sizeof(Out) : end - begin;
+      const std::size_t line = cached < end - begin ? begin + cached : end;
+      const auto write = [&](std::size_t first, std::size_t last, const auto& sink) {
+        x.each_tile(first, last, [&](const auto& tile, std::size_t at, std::size_t n) {
+          exp_scale_pass(tile, sink(at), exp, scale, n);
+        });
+      };
+      write(begin, line, [&](std::size_t at) { return y.sink(at); });
+      write(line, end, [&](std::size_t at) { return StreamSink<Out>{y.y + at}; });
     });
   }
 
