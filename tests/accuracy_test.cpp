@@ -107,7 +107,8 @@ class AccuracyTest : public ::testing::TestWithParam<Pair> {
 TEST_P(AccuracyTest, SmallRows) { measure_kinds(small_sizes()); }
 
 TEST_P(AccuracyTest, AroundBlockBoundaries) {
-  std::vector<std::size_t> sizes = {513, 8193};
+  std::vector<std::size_t> sizes = {513};
+  if (!slow_machine() || in().dtype == out().dtype) sizes.push_back(8193);
   if (!slow_machine()) sizes.insert(sizes.end(), {511, 512, 1000, 1025, 8191, 8192});
   measure_kinds(sizes);
 }

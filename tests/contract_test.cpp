@@ -83,6 +83,7 @@ TEST_P(ContractTest, NanAndInfinityWinOverEverything) {
     for (const double special : {nan_value, infinity}) {
       for (const double companion : companions) {
         for (const std::size_t at : {std::size_t{0}, cols / 2, cols - 1}) {
+          if (slow_machine() && cols > 1000 && at != cols / 2) continue;
           std::vector<double> logits(cols, companion);
           logits[at] = special;
           for (const simdsoftmax_variant variant : variants()) {
@@ -130,6 +131,7 @@ TEST_P(ContractTest, MinusInfinityBesideFiniteIsExactlyZero) {
   for (const std::size_t cols : {2U, 9U, 64U, 129U, 300U, 9000U}) {
     for (const double finite : {0.0, -1.5, largest(in()), -largest(in())}) {
       for (const std::size_t at : {std::size_t{0}, cols / 2, cols - 1}) {
+        if (slow_machine() && cols > 1000 && at != cols / 2) continue;
         std::vector<double> logits(cols, -infinity);
         logits[at] = finite;
         for (const simdsoftmax_variant variant : variants()) {

@@ -60,8 +60,9 @@ struct Config {
   simdsoftmax_accuracy accuracy = SIMDSOFTMAX_BALANCED;
 };
 void PrintTo(const Config& config, std::ostream* stream);
-std::vector<Config> configs();           // balanced
-std::vector<Config> accuracy_configs();  // those and the others that the pair has
+std::vector<Config> configs();  // balanced
+// Those and the others that the pair has; on a slow machine, pairs of equal dtypes.
+std::vector<Config> accuracy_configs();
 // Of those the ones of one ISA for each arithmetic: errors are those of the bits, which ISAs with fma have in common
 // (hash_test.cpp). All if the tests are exhaustive.
 std::vector<Config> of_each_arithmetic(const std::vector<Config>& all);

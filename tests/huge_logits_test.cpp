@@ -60,9 +60,10 @@ TEST_P(HugeLogitsTest, PartsOnBothSidesOfWhereTheyBegin) {
   const Sizes shape = {1, 20001};
   const double begin = in().dtype == SIMDSOFTMAX_F64 ? 0x1p30 : has_fma(GetParam().isa) ? 0x1p15 : 0x1p8;
   for (const double theta : {1.0, 0.7}) {
+    if (slow_machine() && theta != 1) continue;
     for (const double sign : {1.0, -1.0}) {
       for (const double apart : {0.5, 3.0, 20.0}) {
-        if (slow_machine() && (theta != 1 || apart != 3)) continue;
+        if (apart != 3 && (slow_machine() || theta != 1)) continue;
         PreOpsCase both(pair(), shape, 1, 285);
         both.theta = theta;
         for (std::size_t c = 0; c < both.logits.size(); ++c) {

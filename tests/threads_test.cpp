@@ -68,6 +68,7 @@ TEST_P(ThreadsTest, SpecialValuesInOnePart) {
   const Shape shape{2, 40001};
   for (const double special : {std::nan(""), HUGE_VAL, -HUGE_VAL}) {
     for (const std::size_t at : {std::size_t{0}, shape.cols / 2, shape.cols - 1}) {
+      if (slow_machine() && at != shape.cols / 2) continue;
       std::vector<double> values = normal_logits(in(), shape.rows * shape.cols, 4, 12);
       values[shape.cols + at] = special;
       const Bytes logits = encode(pair().in, values);
