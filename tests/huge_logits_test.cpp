@@ -21,7 +21,7 @@ class HugeLogitsTest : public ConfigTest {
 TEST_P(HugeLogitsTest, ProductsWithTheta) {
   const Sizes shape = {5, 37};
   for (const double theta : {1.0 / 3, 0.7, -1.3, 2.9}) {
-    for (const int exponent : {16, 29, 30, 33, 47, 60, 100, 126, 300, 1000}) {
+    for (const int exponent : {16, 29, 30, 33, 47, 60, 100, 126, 300, 1000, 1022}) {
       if (exponent >= in().max_exponent || (slow_machine() && exponent != 33)) continue;
       PreOpsCase huge(pair(), shape, 1, 281);
       huge.theta = theta;

@@ -36,7 +36,7 @@ SIMDSOFTMAX_INLINE bool dense_sum(RowLogits<PlainRow<In>>& row, const To& e, dou
   return !is_nan(state.sum);
 }
 
-// The same.
+// Its log scale too. False likewise.
 template <class In>
 SIMDSOFTMAX_NOINLINE bool dense_log_scale(RowLogits<PlainRow<In>>& row, RowState& state, LogScale& scale) {
   double max;

@@ -112,7 +112,8 @@ SIMDSOFTMAX_INLINE F32 product_error(F32 a, F32 b, F32 product) {
 }
 SIMDSOFTMAX_INLINE F64 product_error(F64 a, F64 b, F64 product) {
   const F64 splitter(0x1p27 + 1);
-  const F64 a_high = a * splitter - (a * splitter - a);
+  // By its bits, because logits may be so large that the splitter makes them infinite.
+  const F64 a_high = _mm_and_pd(a, _mm_castsi128_pd(_mm_set1_epi64x(-(std::int64_t{1} << 27))));
   const F64 b_high = b * splitter - (b * splitter - b);
   const F64 a_low = a - a_high;
   const F64 b_low = b - b_high;
