@@ -183,26 +183,27 @@ template <class In, class Out>
 SIMDSOFTMAX_NOINLINE void exp_sum_of_runs(const Runs<const In> x, const Runs<Out> y, std::size_t cols, std::size_t n,
                                           BlockState<Compute<In>>& block) {
   using T = Compute<In>;
-  constexpr std::size_t lanes = virtual_width<T>;
   const ExpCore<T> core(ExpRange<T>::headroom);
   for (std::size_t begin = 0; begin < cols; begin += chunk_length<T>) {
     const std::size_t end = cols - begin < chunk_length<T> ? cols : begin + chunk_length<T>;
+    const std::size_t lanes = lanes_of_chunk<T>(end - begin);
     for (std::size_t l = 0; l < lanes && begin + l < end; ++l) {
       const auto add = [&](const auto& leaf_or_zero) __attribute__((always_inline)) {
         each_lanes<T>(
             n, [&](std::size_t i, std::size_t m) __attribute__((always_inline)) {
               const LanesExp<T> exp(core, block, i);
-              const Vector<T> v = tree_sum<T, chunk_vectors<T>>(
-                  begin + l, [&](std::size_t c) __attribute__((always_inline)) {
-                    return leaf_or_zero(
-                        c, [&]() __attribute__((always_inline)) {
-                          __builtin_prefetch(x[c] + i + looked_ahead<T>);
-                          if constexpr (sizeof(Out) == sizeof(T)) __builtin_prefetch(y[c] + i + looked_ahead<T>, 1);
-                          const Vector<T> e = exp(load_lanes(x[c] + i, m));
-                          if constexpr (sizeof(Out) == sizeof(T)) store_lanes(y[c] + i, m, e);
-                          return e;
-                        });
-                  });
+              const auto value = [&](std::size_t c) __attribute__((always_inline)) {
+                return leaf_or_zero(
+                    c, [&]() __attribute__((always_inline)) {
+                      __builtin_prefetch(x[c] + i + looked_ahead<T>);
+                      if constexpr (sizeof(Out) == sizeof(T)) __builtin_prefetch(y[c] + i + looked_ahead<T>, 1);
+                      const Vector<T> e = exp(load_lanes(x[c] + i, m));
+                      if constexpr (sizeof(Out) == sizeof(T)) store_lanes(y[c] + i, m, e);
+                      return e;
+                    });
+              };
+              Vector<T> v = value(begin + l);
+              if constexpr (chunk_vectors<T> == 2) v = v + value(begin + l + lanes);
               add_to_lane(block, l, i, v, begin == 0);
             });
       };
@@ -221,7 +222,8 @@ template <class T>
 SIMDSOFTMAX_NOINLINE bool normalize_runs(std::size_t cols, std::size_t n, double smallest_normal,
                                          BlockState<T>& block) {
   constexpr std::size_t lanes = virtual_width<T>;
-  const std::size_t used = cols < lanes ? cols : lanes;
+  const std::size_t most = lanes_of_chunk<T>(cols);
+  const std::size_t used = cols < most ? cols : most;
   const auto halved = [&](auto& of, std::size_t i) __attribute__((always_inline)) {
     F64 s[lanes];
     for (std::size_t l = 0; l < used; ++l) s[l] = load(of[l] + i);

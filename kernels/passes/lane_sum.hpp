@@ -4,7 +4,8 @@
 // One shape of reduction for every ISA. A segment is cut into chunks: of two virtual vectors of 16 floats, or of one of
 // 8 doubles. In a chunk, the two floats of a lane are added, and the result to the f64 sum of that lane. At the end the
 // lanes are added: for f32 neighbours first, then both by halving. An ISA with narrower registers takes a virtual
-// vector in several steps and does the same additions.
+// vector in several steps and does the same additions. A last chunk of one virtual vector of floats or less is folded:
+// two halves of eight are added, so that half of the lanes are enough for rows of up to 16 columns.
 //
 // For f32 a chunk is rounded once, which the bound of softmax (4 ULP) has room for, and for no more than that; the f64
 // sums are then exact to about cols / 32 * 2^-53. For f64, where it has not, nothing is rounded: the lanes are
@@ -22,6 +23,11 @@ template <class T>
 constexpr std::size_t chunk_vectors = sizeof(T) == sizeof(float) ? 2 : 1;
 template <class T>
 constexpr std::size_t chunk_length = virtual_width<T>* chunk_vectors<T>;
+// The lanes that the values of a last chunk go to.
+template <class T>
+constexpr std::size_t lanes_of_chunk(std::size_t n) {
+  return chunk_vectors<T> == 2 && n <= virtual_width<T> ? virtual_width<T> / 2 : virtual_width<T>;
+}
 
 // leaf(begin) + ... of `count` virtual vectors from `begin` on, as a balanced tree.
 template <class T, std::size_t count, class Leaf>
@@ -65,14 +71,28 @@ class LaneSum {
   // Adds the n first values of a chunk, 0 < n < chunk_length. last(i, m): the first m values at offset i, zeros after.
   template <class Full, class Last>
   SIMDSOFTMAX_INLINE void add_first(std::size_t n, const Full& full, const Last& last) {
-    for (std::size_t step = 0; step < steps; ++step) {
-      Vector<T> values[chunk_vectors<T>];
-      for (Vector<T>& v : values) v = Vector<T>(T(0));
-      std::size_t i = step * width<T>;
-      Vector<T>* v = values;
-      for (; i + width<T> <= n; i += virtual_width<T>) *v++ = full(i);
-      if (i < n) *v = last(i, n - i);
-      widen_add(step, tree_sum<T, chunk_vectors<T>>(0, [&](std::size_t k) { return values[k / virtual_width<T>]; }));
+    if constexpr (chunk_vectors<T> == 2) {
+      if (n <= virtual_width<T>) {
+        return add_folded([&](std::size_t i) __attribute__((always_inline)) { return first_of(n, i, full, last); });
+      }
+    }
+    each_step([&](std::size_t step) __attribute__((always_inline)) {
+      widen_add(step, tree_sum<T, chunk_vectors<T>>(
+                          step * width<T>, [&](std::size_t i)
+                                               __attribute__((always_inline)) { return first_of(n, i, full, last); }));
+    });
+  }
+
+  // Adds a last chunk of one virtual vector. values(i): the vector at offset i of it, zeros behind the last value.
+  template <class Values>
+  SIMDSOFTMAX_INLINE void add_folded(const Values& values) {
+    if constexpr (steps == 1) {
+      widen_add(0, folded(values(0)));
+    } else {
+      each_step<steps / 2>([&](std::size_t step) __attribute__((always_inline)) {
+        const Vector<T> low = values(step * width<T>);
+        widen_add(step, low + values(virtual_width<T> / 2 + step * width<T>));
+      });
     }
   }
 
@@ -110,10 +130,17 @@ class LaneSum {
 
   // work(step) for every vector of a virtual one. In a loop, which gcc 12 does not unroll at -O2, the lanes would be in
   // memory: rows of 128 columns took twice the time on avx2.
-  template <std::size_t step = 0, class Work>
+  template <std::size_t count = steps, std::size_t step = 0, class Work>
   SIMDSOFTMAX_INLINE static void each_step(const Work& work) {
     work(step);
-    if constexpr (step + 1 < steps) each_step<step + 1>(work);
+    if constexpr (step + 1 < count) each_step<count, step + 1>(work);
+  }
+
+  // The vector at offset i of n values.
+  template <class Full, class Last>
+  SIMDSOFTMAX_INLINE static Vector<T> first_of(std::size_t n, std::size_t i, const Full& full, const Last& last) {
+    if (i + width<T> <= n) return full(i);
+    return i < n ? last(i, n - i) : Vector<T>(T(0));
   }
 
   SIMDSOFTMAX_INLINE void widen_add(std::size_t step, F32 v) {

@@ -31,55 +31,77 @@ struct StoredRows {
   SIMDSOFTMAX_INLINE StoredRow<T> operator[](std::size_t r) const { return {e + r * cols}; }
 };
 
-// The lane sums of a row of f32, added up until one vector holds them.
-//
-// A row of `vectors` virtual vectors, the last one perhaps in part; 0: within one vector of floats.
-template <std::size_t vectors, class Row>
+// Short rows of f32 have at most `most` columns; so many are sure to be there, but for the shortest kernel.
+template <std::size_t most>
+constexpr std::size_t sure_columns = most > virtual_width<float> ? most - virtual_width<float> : most / 2;
+constexpr std::size_t shortest = width<float> < 8 ? width<float> : 8;
+
+// The lanes of a vector from column i on that lie before column n.
+SIMDSOFTMAX_INLINE std::size_t lanes_from(std::size_t i, std::size_t n) {
+  if (n <= i) return 0;
+  return n - i < width<float> ? n - i : width<float>;
+}
+
+// The lane sums of such a row, added up until one vector holds them.
+template <std::size_t most, class Row>
 class ShortLanes {
+  static constexpr std::size_t half = virtual_width<float> / 2;
+  static constexpr std::size_t lanes = most < half ? most : lanes_of_chunk<float>(most);
+
  public:
+  // Whether such a row leaves half of a vector to another one.
+  static constexpr bool in_pairs = lanes == width<double>;
+
   ShortLanes(const Row& row, std::size_t cols) : row_(row), cols_(cols) {}
 
-  SIMDSOFTMAX_INLINE F64 sum() const { return every < 0, vectors == 0 ? steps : 1 > (); }
+  SIMDSOFTMAX_INLINE F64 sum() const { return every<0, width<float>>(); }
+
+  // Of two rows, one behind the other.
+  template <class Other>  // that it is one, so that ISAs without such rows need not have what it takes
+  SIMDSOFTMAX_INLINE F64 sum_with(const Other& other) const {
+    const auto a = value<0>();
+    const auto b = other.template value<0>();
+    const F32 v = most > half ? folded(a, b) : join_low_halves(a, b);
+    return add_neighbours(first_addends(v), second_addends(v));
+  }
 
  private:
-  static constexpr std::size_t steps = virtual_width<float> / width<float>;
-
-  // Of vectors first, first + stride, ... of a virtual vector.
-  template <std::size_t first, std::size_t stride>
+  // Of the vectors at lanes at, at + distance, ...
+  template <std::size_t at, std::size_t distance>
   SIMDSOFTMAX_INLINE F64 every() const {
-    if constexpr (stride == steps) {
-      constexpr std::size_t at = first * width<float>;
-      F64 even = first_addends(chunk<0, at>());
-      F64 odd = second_addends(chunk<0, at>());
-      if constexpr (vectors > chunk_vectors<float>) {
-        even = even + first_addends(chunk<chunk_vectors<float>, at>());
-        odd = odd + second_addends(chunk<chunk_vectors<float>, at>());
+    if constexpr (distance < lanes) {
+      return every<at, 2 * distance>() + every<at + distance, 2 * distance>();
+    } else {
+      const F32 first = chunk<0, at>();
+      F64 even = first_addends(first);
+      F64 odd = second_addends(first);
+      if constexpr (most > chunk_length<float> && at < lanes_of_chunk<float>(most - chunk_length<float>)) {
+        const F32 second = chunk<chunk_length<float>, at>();
+        even = even + first_addends(second);
+        odd = odd + second_addends(second);
       }
       return add_neighbours(even, odd);
-    } else {
-      return every<first, 2 * stride>() + every<first + stride, 2 * stride>();
     }
   }
 
-  // Of two virtual vectors.
-  template <std::size_t v, std::size_t at>
+  template <std::size_t begin, std::size_t at>
   SIMDSOFTMAX_INLINE F32 chunk() const {
-    if constexpr (v + 1 >= vectors) return value<v, at>();
-    return value<v, at>() + value<v + 1, at>();
+    constexpr std::size_t length = most - begin;
+    if constexpr (length > virtual_width<float>) {
+      return value<begin + at>() + value<begin + at + virtual_width<float>>();
+    } else if constexpr (width<float> == virtual_width<float>) {
+      return folded(value<begin + at>());
+    } else if constexpr (at + half < length) {
+      return value<begin + at>() + value<begin + at + half>();
+    } else {
+      return value<begin + at>();
+    }
   }
 
-  template <std::size_t v, std::size_t at>
+  template <std::size_t i>
   SIMDSOFTMAX_INLINE F32 value() const {
-    constexpr std::size_t i = v * virtual_width<float> + at;
-    if constexpr (v + 1 < vectors) return row_.whole(i);
-    return row_.first(i, present<width<float>>(i));
-  }
-
-  // How many of the `most` columns from i on there are.
-  template <std::size_t most>
-  SIMDSOFTMAX_INLINE std::size_t present(std::size_t i) const {
-    if (cols_ <= i) return 0;
-    return cols_ - i < most ? cols_ - i : most;
+    if constexpr (i + width<float> <= sure_columns<most>) return row_.whole(i);
+    return row_.first(i, lanes_from(i, cols_));
   }
 
   Row row_;
@@ -98,14 +120,15 @@ SIMDSOFTMAX_INLINE LaneSum<T> lanes_of(std::size_t n, const Full& full, const Fi
   return sum;
 }
 
-// What is left to add of rows r, r + 1, ... in lanes `distance` apart; vector(r): that of one row.
-template <std::size_t distance, class RowVector>
+// What is left to add of rows r, r + 1, ... in lanes `distance` apart; vector(r): that of one row, or of those that
+// share a vector, which are `apart`.
+template <std::size_t distance, std::size_t apart = width<double>, class RowVector>
 SIMDSOFTMAX_INLINE F64 halved(std::size_t r, const RowVector& vector) {
-  if constexpr (distance == width<double>) {
+  if constexpr (distance == apart) {
     return vector(r);
   } else {
-    F64 low = halved<2 * distance>(r, vector);
-    F64 high = halved<2 * distance>(r + distance, vector);
+    F64 low = halved<2 * distance, apart>(r, vector);
+    F64 high = halved<2 * distance, apart>(r + distance, vector);
     exchange<distance>(low, high);
     return low + high;
   }
@@ -123,14 +146,9 @@ SIMDSOFTMAX_INLINE void transpose(F64 (&square)[width<double>]) {
 // Sums of as many rows as F64 has lanes, each high + low.
 using GroupTotals = SplitSums;
 
-// vector(i): what the lanes of row i have become when one vector holds them.
-template <class RowVector>
-SIMDSOFTMAX_INLINE GroupTotals totals_by(const RowVector& vector) {
-  return {finished(halved<1>(0, vector)), F64(0.0)};
-}
-
 SIMDSOFTMAX_INLINE GroupTotals totals_of(const LaneSum<float>* lanes) {
-  return totals_by([lanes](std::size_t i) __attribute__((always_inline)) { return lanes[i].halved_to_vector(); });
+  const auto vector = [lanes](std::size_t i) __attribute__((always_inline)) { return lanes[i].halved_to_vector(); };
+  return {finished(halved<1>(0, vector)), F64(0.0)};
 }
 
 // The lanes of f64 are not halved: a row's are added one after the other, compensated.
@@ -178,29 +196,31 @@ SIMDSOFTMAX_INLINE void sum_rows(std::size_t rows, const Lanes& lanes, const Row
   }
 }
 
-// The same for short rows of f32, of `vectors` virtual vectors.
-template <std::size_t vectors, class Rows>
+// The same for short rows of f32, of at most `most` columns.
+template <std::size_t most, class Rows>
 SIMDSOFTMAX_NOINLINE void sum_short_rows(const Rows& all, const RowTotals& totals) {
   constexpr std::size_t together = width<double>;
   const Rows rows = all;
   const RowTotals to = totals;
-  const auto sum = [&](std::size_t r) __attribute__((always_inline)) {
-    return ShortLanes<vectors, decltype(rows[r])>(rows[r], rows.cols).sum();
-  };
-  const auto set = [&](std::size_t r, const auto& of_row) __attribute__((always_inline)) {
-    to.set(r, totals_by(of_row));
+  using Lanes = ShortLanes<most, decltype(rows[0])>;
+  constexpr std::size_t apart = Lanes::in_pairs ? together / 2 : together;
+  const auto set = [&](std::size_t r, const auto& row) __attribute__((always_inline)) {
+    const auto lanes = [&](std::size_t i) __attribute__((always_inline)) { return Lanes(rows[row(i)], rows.cols); };
+    const auto sums = [&](std::size_t i) __attribute__((always_inline)) {
+      if constexpr (Lanes::in_pairs) return lanes(i).sum_with(lanes(i + apart));
+      return lanes(i).sum();
+    };
+    to.set(r, {finished(halved<1, apart>(0, sums)), F64(0.0)});
   };
   std::size_t r = 0;
   for (; r + together <= rows.rows; r += together) {
     set(
-        r, [&](std::size_t i) __attribute__((always_inline)) { return sum(r + i); });
+        r, [&](std::size_t i) __attribute__((always_inline)) { return r + i; });
   }
   if (r == rows.rows) return;
-  if (r + 1 == rows.rows) return to.set(r, {F64(finished(lane_sum(sum(r)))), F64(0.0)});
-  F64 sums[together];
-  for (std::size_t i = 0; i < together; ++i) sums[i] = r + i < rows.rows ? sum(r + i) : sums[i - 1];
+  const std::size_t last = rows.rows - 1;
   set(
-      r, [&](std::size_t i) __attribute__((always_inline)) { return sums[i]; });
+      r, [&](std::size_t i) __attribute__((always_inline)) { return r + i < last ? r + i : last; });
 }
 
 // The neighbours that are added first are all there is of rows of two.
@@ -230,19 +250,12 @@ SIMDSOFTMAX_NOINLINE void sum_long_rows(const Rows& all, const RowTotals& totals
 template <class Rows>
 SIMDSOFTMAX_INLINE void sum_rows(const Rows& rows, const RowTotals& totals) {
   if constexpr (sizeof(typename Rows::T) == sizeof(float)) {
-    if (rows.cols <= width<float>) return sum_short_rows<0>(rows, totals);
-    switch ((rows.cols + virtual_width<float> - 1) / virtual_width<float>) {
-      case 1:
-        return sum_short_rows<1>(rows, totals);
-      case 2:
-        return sum_short_rows<2>(rows, totals);
-      case 3:
-        return sum_short_rows<3>(rows, totals);
-      case 4:
-        return sum_short_rows<4>(rows, totals);
-      default:
-        break;
-    }
+    if (rows.cols <= shortest) return sum_short_rows<shortest>(rows, totals);
+    if (rows.cols <= 8) return sum_short_rows<8>(rows, totals);
+    if (rows.cols <= 16) return sum_short_rows<16>(rows, totals);
+    if (rows.cols <= 32) return sum_short_rows<32>(rows, totals);
+    if (rows.cols <= 48) return sum_short_rows<48>(rows, totals);
+    if (rows.cols <= 64) return sum_short_rows<64>(rows, totals);
   }
   sum_long_rows(rows, totals);
 }

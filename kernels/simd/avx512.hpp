@@ -72,6 +72,16 @@ SIMDSOFTMAX_INLINE F64 second_addends(F32 v) {
 // Lane 2 k and lane 2 k + 1 of what both were made of.
 SIMDSOFTMAX_INLINE F64 add_neighbours(F64 first, F64 second) { return first + second; }
 
+// Lower half plus upper half, and zeros behind it; the same of two vectors, one behind the other.
+SIMDSOFTMAX_INLINE F32 folded(F32 v) {
+  return _mm512_zextps256_ps512(_mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1)));
+}
+SIMDSOFTMAX_INLINE F32 folded(F32 a, F32 b) {
+  return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xEE));
+}
+// The lower halves of both.
+SIMDSOFTMAX_INLINE F32 join_low_halves(F32 a, F32 b) { return _mm512_insertf32x8(a, _mm512_castps512_ps256(b), 1); }
+
 // Both converted to floats, `low` to the lower half.
 SIMDSOFTMAX_INLINE F32 join_halves(F64 low, F64 high) {
   return _mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps(low)), _mm512_cvtpd_ps(high), 1);

@@ -31,22 +31,30 @@ SIMDSOFTMAX_INLINE void set_factors(std::size_t r, const GroupTotals& totals, co
   }
 }
 
-// The vectors of a row of `vectors` virtual vectors: whole(i) for those that are sure to be complete, part(i, n) for
-// the others; 0: of any length.
-template <class T, std::size_t vectors, class Whole, class Part>
+// Those from column i on of at most `most`.
+template <class T, std::size_t i, std::size_t most, class Whole, class Part>
+SIMDSOFTMAX_INLINE void each_vector_from(std::size_t cols, const Whole& whole, const Part& part) {
+  if constexpr (i + width<T> >= most) {
+    part(i, cols - i);
+  } else if (cols >= i + width<T>) {
+    whole(i);
+    if (cols > i + width<T>) each_vector_from<T, i + width<T>, most>(cols, whole, part);
+  } else {
+    part(i, cols - i);
+  }
+}
+
+// The vectors of a row of at most `halves` (1, 2 or 4) halves of a virtual vector, but more than half of those:
+// whole(i) for those that are sure to be complete, part(i, n) for the others; 0: of any length.
+template <class T, std::size_t halves, class Whole, class Part>
 SIMDSOFTMAX_INLINE void each_vector(std::size_t cols, const Whole& whole, const Part& part) {
-  if constexpr (vectors == 0) {
+  constexpr std::size_t half = virtual_width<T> / 2;
+  constexpr std::size_t sure = halves / 2 * half / width<T> * width<T>;
+  if constexpr (halves == 0) {
     for_each_vector<T>(0, cols, whole, part);
   } else {
-    constexpr std::size_t sure = (vectors - 1) * virtual_width<T>;
     for (std::size_t i = 0; i < sure; i += width<T>) whole(i);
-    if constexpr (virtual_width<T> == width<T>) {
-      part(sure, cols - sure);
-    } else {
-      std::size_t i = sure;
-      for (; i + width<T> <= cols; i += width<T>) whole(i);
-      if (i < cols) part(i, cols - i);
-    }
+    each_vector_from<T, sure, halves * half>(cols, whole, part);
   }
 }
 
@@ -59,7 +67,7 @@ SIMDSOFTMAX_INLINE void fill_nan_rows(BlockShape block, const RowFactors<Compute
   }
 }
 
-template <class Out, Accuracy accuracy, std::size_t vectors>
+template <class Out, Accuracy accuracy, std::size_t halves>
 SIMDSOFTMAX_NOINLINE void narrow_scale_pass(const Compute<Out>* e, BlockShape shape,
                                             const RowFactors<Compute<Out>>& factors, const EvenRows<Out>& rows) {
   using T = Compute<Out>;
@@ -77,7 +85,7 @@ SIMDSOFTMAX_NOINLINE void narrow_scale_pass(const Compute<Out>* e, BlockShape sh
       if constexpr (accuracy == Accuracy::fast) return v * high;
       return mul_add(v, high, v * low) * unlift;
     };
-    each_vector<T, vectors>(
+    each_vector<T, halves>(
         block.cols, [&](std::size_t i) __attribute__((always_inline)) { y(i, probability(i)); },
         [&](std::size_t i, std::size_t n) __attribute__((always_inline)) { y.first(i, n, probability(i)); });
   }
@@ -127,10 +135,13 @@ class Narrow {
     const RowFactors<T> factors = factors_of(rows);
     const BlockShape shape = block_.shape(rows);
     const T* const e = block_.exponentials();
-    if (shape.cols <= virtual_width<T>) {
+    constexpr std::size_t half = virtual_width<T> / 2;
+    if (shape.cols <= half) {
       if (!scale_packed(e, shape, factors, y)) narrow_scale_pass<Out, accuracy, 1>(e, shape, factors, y);
-    } else if (shape.cols <= 2 * virtual_width<T>) {
+    } else if (shape.cols <= 2 * half) {
       narrow_scale_pass<Out, accuracy, 2>(e, shape, factors, y);
+    } else if (shape.cols <= 4 * half) {
+      narrow_scale_pass<Out, accuracy, 4>(e, shape, factors, y);
     } else {
       narrow_scale_pass<Out, accuracy, 0>(e, shape, factors, y);
     }

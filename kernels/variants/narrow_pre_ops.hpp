@@ -38,13 +38,6 @@ struct TimesFactor {
   }
 };
 
-// How many of the lanes from column i on are among n columns. With it a last chunk is taken in whole vectors, however
-// much of it there is: rows of nearly the same length then take the same branches.
-SIMDSOFTMAX_INLINE std::size_t lanes_from(std::size_t i, std::size_t n) {
-  const std::size_t left = n > i ? n - i : 0;
-  return left < width<float> ? left : width<float>;
-}
-
 struct LogitSpan {
   float min;
   float max;
@@ -127,9 +120,17 @@ SIMDSOFTMAX_NOINLINE void pre_op_exp_sum_pass(const EvenRows<const float>& rows,
     LaneSum<float> sum;
     std::size_t i = 0;
     const auto in_chunk = [&](std::size_t k) __attribute__((always_inline)) { return whole(i + k); };
+    // In whole vectors, however much there is: rows of nearly the same length then take the same branches.
     const auto at_end = [&](std::size_t k) __attribute__((always_inline)) { return part(i + k, lanes_from(i + k, n)); };
     for (; i + chunk_length<float> <= n; i += chunk_length<float>) sum.add(in_chunk);
-    if (i < n) sum.add(at_end);
+    if (i + virtual_width<float> < n) {
+      sum.add(at_end);
+    } else if (i < n) {
+      sum.add_folded(at_end);
+      for (std::size_t k = virtual_width<float>; k < chunk_length<float>; k += width<float>) {
+        store(e + i + k, F32(0.0f));
+      }
+    }
     return sum;
   };
   sum_rows<float>(block.rows, lanes, totals);
