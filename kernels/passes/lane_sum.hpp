@@ -54,16 +54,16 @@ template <class T, bool any_sign = false>
 class LaneSum {
  public:
   SIMDSOFTMAX_INLINE LaneSum() {
-    each_step([&](std::size_t step) __attribute__((always_inline)) {
-      for (std::size_t i = 0; i < parts; ++i) sums_[parts * step + i] = F64(0.0);
-      if constexpr (compensated) low_[step] = F64(0.0);
+    repeat<count>([&](std::size_t i) __attribute__((always_inline)) {
+      sums_[i] = F64(0.0);
+      if constexpr (compensated) low_[i] = F64(0.0);
     });
   }
 
   // Adds a whole chunk. full(i): the vector of values at offset i of the chunk.
   template <class Full>
   SIMDSOFTMAX_INLINE void add(const Full& full) {
-    each_step([&](std::size_t step) __attribute__((always_inline)) {
+    repeat<steps>([&](std::size_t step) __attribute__((always_inline)) {
       widen_add(step, tree_sum<T, chunk_vectors<T>>(step * width<T>, full));
     });
   }
@@ -76,7 +76,7 @@ class LaneSum {
         return add_folded([&](std::size_t i) __attribute__((always_inline)) { return first_of(n, i, full, last); });
       }
     }
-    each_step([&](std::size_t step) __attribute__((always_inline)) {
+    repeat<steps>([&](std::size_t step) __attribute__((always_inline)) {
       widen_add(step, tree_sum<T, chunk_vectors<T>>(
                           step * width<T>, [&](std::size_t i)
                                                __attribute__((always_inline)) { return first_of(n, i, full, last); }));
@@ -89,7 +89,7 @@ class LaneSum {
     if constexpr (steps == 1) {
       widen_add(0, folded(values(0)));
     } else {
-      each_step<steps / 2>([&](std::size_t step) __attribute__((always_inline)) {
+      repeat<steps / 2>([&](std::size_t step) __attribute__((always_inline)) {
         const Vector<T> low = values(step * width<T>);
         widen_add(step, low + values(virtual_width<T> / 2 + step * width<T>));
       });
@@ -97,10 +97,11 @@ class LaneSum {
   }
 
   SIMDSOFTMAX_INLINE void scale(double factor) {
-    for (F64& s : sums_) s = compensated ? s * F64(factor) : xsimd::select(s < F64(addend_of_nan), s * F64(factor), s);
-    if constexpr (compensated) {
-      for (F64& s : low_) s = s * F64(factor);
-    }
+    repeat<count>([&](std::size_t i) __attribute__((always_inline)) {
+      const F64 scaled = sums_[i] * F64(factor);
+      sums_[i] = compensated ? scaled : xsimd::select(sums_[i] < F64(addend_of_nan), scaled, sums_[i]);
+      if constexpr (compensated) low_[i] = low_[i] * F64(factor);
+    });
   }
 
   SIMDSOFTMAX_INLINE SplitSum total() const {
@@ -108,7 +109,7 @@ class LaneSum {
     // Dominated by one lane, as they often are, the lanes must not be rounded again either.
     SplitSum sum = {0.0, lane_sum(halved_rest())};
     alignas(64) double lanes[virtual_width<T>];
-    for (std::size_t i = 0; i < count; ++i) sums_[i].store_aligned(lanes + i * width<double>);
+    repeat<count>([&](std::size_t i) __attribute__((always_inline)) { store(lanes + i * width<double>, sums_[i]); });
     for (const double lane : lanes) accumulate(sum, lane);
     return sum;
   }
@@ -117,24 +118,16 @@ class LaneSum {
   static constexpr std::size_t count = virtual_width<T> / width<double>;
   SIMDSOFTMAX_INLINE F64 lanes(std::size_t i) const { return sums_[i]; }
   SIMDSOFTMAX_INLINE F64 halved_to_vector() const {
-    F64 pairs[steps];
-    for (std::size_t i = 0; i < steps; ++i) pairs[i] = add_neighbours(sums_[2 * i], sums_[2 * i + 1]);
-    return halved(pairs);
+    return halved<steps>([&](std::size_t i)
+                             __attribute__((always_inline)) { return add_neighbours(sums_[2 * i], sums_[2 * i + 1]); });
   }
-  SIMDSOFTMAX_INLINE F64 halved_rest() const { return halved(low_); }
+  SIMDSOFTMAX_INLINE F64 halved_rest() const {
+    return halved<count>([&](std::size_t i) __attribute__((always_inline)) { return low_[i]; });
+  }
 
  private:
   static constexpr std::size_t steps = virtual_width<T> / width<T>;
-  static constexpr std::size_t parts = width<T> / width<double>;
   static constexpr bool compensated = sizeof(T) == sizeof(double);
-
-  // work(step) for every vector of a virtual one. In a loop, which gcc 12 does not unroll at -O2, the lanes would be in
-  // memory: rows of 128 columns took twice the time on avx2.
-  template <std::size_t count = steps, std::size_t step = 0, class Work>
-  SIMDSOFTMAX_INLINE static void each_step(const Work& work) {
-    work(step);
-    if constexpr (step + 1 < count) each_step<count, step + 1>(work);
-  }
 
   // The vector at offset i of n values.
   template <class Full, class Last>
@@ -151,14 +144,14 @@ class LaneSum {
     any_sign ? accumulate(sums_[step], low_[step], v) : accumulate_positive(sums_[step], low_[step], v);
   }
 
-  template <std::size_t vectors>
-  SIMDSOFTMAX_INLINE static F64 halved(const F64 (&lanes)[vectors]) {
-    F64 s[vectors];
-    for (std::size_t i = 0; i < vectors; ++i) s[i] = lanes[i];
-    for (std::size_t half = vectors / 2; half > 0; half /= 2) {
-      for (std::size_t i = 0; i < half; ++i) s[i] = s[i] + s[i + half];
+  // leaf(i) + leaf(i + half of count) for all i of the lower half, and so on.
+  template <std::size_t count, std::size_t i = 0, std::size_t distance = 1, class Leaf>
+  SIMDSOFTMAX_INLINE static F64 halved(const Leaf& leaf) {
+    if constexpr (distance == count) {
+      return leaf(i);
+    } else {
+      return halved<count, i, 2 * distance>(leaf) + halved<count, i + distance, 2 * distance>(leaf);
     }
-    return s[0];
   }
 
   F64 sums_[count];

@@ -70,13 +70,13 @@ class Normalizer {
   Vector<T> smallest_;
 };
 
-// One factor, rounded. It is a normal number: sums lie between 2^(headroom - 1) and climbed_sum.
+// One factor, of the rounded sum. Both are normal numbers: sums lie between 2^(headroom - 1) and climbed_sum.
 template <>
 class Normalizer<float, Accuracy::fast> {
  public:
   Normalizer(const SplitSum& sum, double smallest_normal) {
     const NormalFactors<float, double> factors(sum.high, sum.low, smallest_normal);
-    factor_ = F32(static_cast<float>(factors.factor * (1 / normalizer_lift)));
+    factor_ = F32(1 / static_cast<float>(sum.high + sum.low));
     smallest_ = F32(static_cast<float>(factors.smallest));
   }
 

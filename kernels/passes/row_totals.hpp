@@ -137,9 +137,9 @@ SIMDSOFTMAX_INLINE F64 halved(std::size_t r, const RowVector& vector) {
 // Rows become columns.
 template <std::size_t distance>
 SIMDSOFTMAX_INLINE void transpose(F64 (&square)[width<double>]) {
-  for (std::size_t i = 0; i < width<double>; ++i) {
+  repeat<width<double>>([&](std::size_t i) __attribute__((always_inline)) {
     if ((i & distance) == 0) exchange<distance>(square[i], square[i + distance]);
-  }
+  });
   if constexpr (distance > 1) transpose<distance / 2>(square);
 }
 
@@ -151,19 +151,24 @@ SIMDSOFTMAX_INLINE GroupTotals totals_of(const LaneSum<float>* lanes) {
   return {finished(halved<1>(0, vector)), F64(0.0)};
 }
 
-// The lanes of f64 are not halved: a row's are added one after the other, compensated.
+// The lanes of f64 are not halved: a row's are added one after the other, compensated. lanes(i): of row i.
+template <class Lanes>
+SIMDSOFTMAX_INLINE void add_lanes(GroupTotals& totals, const Lanes& lanes) {
+  F64 square[width<double>];
+  repeat<width<double>>([&](std::size_t i) __attribute__((always_inline)) { square[i] = lanes(i); });
+  transpose<width<double> / 2>(square);
+  repeat<width<double>>([&](std::size_t i) __attribute__((always_inline)) {
+    accumulate_positive(totals.high, totals.low, square[i]);
+  });
+}
+
 SIMDSOFTMAX_INLINE GroupTotals totals_of(const LaneSum<double>* lanes) {
-  constexpr std::size_t rows = width<double>;
-  F64 rest[rows];
-  for (std::size_t i = 0; i < rows; ++i) rest[i] = lanes[i].halved_rest();
-  GroupTotals totals = {F64(0.0), halved<1>(
-                                      0, [&](std::size_t i) __attribute__((always_inline)) { return rest[i]; })};
-  for (std::size_t k = 0; k < LaneSum<double>::count; ++k) {
-    F64 square[rows];
-    for (std::size_t i = 0; i < rows; ++i) square[i] = lanes[i].lanes(k);
-    transpose<rows / 2>(square);
-    for (const F64& lane : square) accumulate(totals.high, totals.low, lane);
-  }
+  const auto rest = [lanes](std::size_t i) __attribute__((always_inline)) { return lanes[i].halved_rest(); };
+  GroupTotals totals = {F64(0.0), halved<1>(0, rest)};
+  repeat<LaneSum<double>::count>([&](std::size_t k) __attribute__((always_inline)) {
+    add_lanes(
+        totals, [&](std::size_t i) __attribute__((always_inline)) { return lanes[i].lanes(k); });
+  });
   return totals;
 }
 
@@ -196,31 +201,54 @@ SIMDSOFTMAX_INLINE void sum_rows(std::size_t rows, const Lanes& lanes, const Row
   }
 }
 
-// The same for short rows of f32, of at most `most` columns.
-template <std::size_t most, class Rows>
-SIMDSOFTMAX_NOINLINE void sum_short_rows(const Rows& all, const RowTotals& totals) {
-  constexpr std::size_t together = width<double>;
-  const Rows rows = all;
-  const RowTotals to = totals;
-  using Lanes = ShortLanes<most, decltype(rows[0])>;
-  constexpr std::size_t apart = Lanes::in_pairs ? together / 2 : together;
-  const auto set = [&](std::size_t r, const auto& row) __attribute__((always_inline)) {
-    const auto lanes = [&](std::size_t i) __attribute__((always_inline)) { return Lanes(rows[row(i)], rows.cols); };
-    const auto sums = [&](std::size_t i) __attribute__((always_inline)) {
-      if constexpr (Lanes::in_pairs) return lanes(i).sum_with(lanes(i + apart));
-      return lanes(i).sum();
-    };
-    to.set(r, {finished(halved<1, apart>(0, sums)), F64(0.0)});
-  };
+// use(r, row) for groups of as many rows as F64 has lanes, the first of them row r; row(i): the i-th, or the last one
+// there is.
+template <class Rows, class Use>
+SIMDSOFTMAX_INLINE void each_group(const Rows& rows, const Use& use) {
   std::size_t r = 0;
-  for (; r + together <= rows.rows; r += together) {
-    set(
-        r, [&](std::size_t i) __attribute__((always_inline)) { return r + i; });
+  for (; r + width<double> <= rows.rows; r += width<double>) {
+    use(
+        r, [&](std::size_t i) __attribute__((always_inline)) { return rows[r + i]; });
   }
   if (r == rows.rows) return;
   const std::size_t last = rows.rows - 1;
-  set(
-      r, [&](std::size_t i) __attribute__((always_inline)) { return r + i < last ? r + i : last; });
+  use(
+      r, [&](std::size_t i) __attribute__((always_inline)) { return rows[r + i < last ? r + i : last]; });
+}
+
+// The same for short rows of f32, of at most `most` columns.
+template <std::size_t most, class Rows>
+SIMDSOFTMAX_NOINLINE void sum_short_rows(const Rows& all, const RowTotals& totals) {
+  const Rows rows = all;
+  const RowTotals to = totals;
+  using Lanes = ShortLanes<most, decltype(rows[0])>;
+  constexpr std::size_t apart = Lanes::in_pairs ? width<double> / 2 : width<double>;
+  each_group(
+      rows, [&](std::size_t r, const auto& row) __attribute__((always_inline)) {
+        const auto lanes = [&](std::size_t i) __attribute__((always_inline)) { return Lanes(row(i), rows.cols); };
+        const auto sums = [&](std::size_t i) __attribute__((always_inline)) {
+          if constexpr (Lanes::in_pairs) return lanes(i).sum_with(lanes(i + apart));
+          return lanes(i).sum();
+        };
+        to.set(r, {finished(halved<1, apart>(0, sums)), F64(0.0)});
+      });
+}
+
+// For rows of f64 with no more columns than lanes.
+template <class Rows>
+SIMDSOFTMAX_NOINLINE void sum_single_chunks(const Rows& all, const RowTotals& totals) {
+  const Rows rows = all;
+  const RowTotals to = totals;
+  each_group(
+      rows, [&](std::size_t r, const auto& row) __attribute__((always_inline)) {
+        GroupTotals sums = {F64(0.0), F64(0.0)};
+        for (std::size_t c = 0; c < rows.cols; c += width<double>) {
+          const std::size_t n = rows.cols - c < width<double> ? rows.cols - c : width<double>;
+          add_lanes(
+              sums, [&](std::size_t i) __attribute__((always_inline)) { return row(i).first(c, n); });
+        }
+        to.set(r, sums);
+      });
 }
 
 // The neighbours that are added first are all there is of rows of two.
@@ -256,6 +284,8 @@ SIMDSOFTMAX_INLINE void sum_rows(const Rows& rows, const RowTotals& totals) {
     if (rows.cols <= 32) return sum_short_rows<32>(rows, totals);
     if (rows.cols <= 48) return sum_short_rows<48>(rows, totals);
     if (rows.cols <= 64) return sum_short_rows<64>(rows, totals);
+  } else if (rows.cols <= virtual_width<double>) {
+    return sum_single_chunks(rows, totals);
   }
   sum_long_rows(rows, totals);
 }

@@ -20,15 +20,11 @@ SIMDSOFTMAX_INLINE void store_as(double* to, F64 v) { store(to, v); }
 SIMDSOFTMAX_INLINE void store_as(float* to, F64 v) { store_low_half(to, to_low_half(v)); }
 
 // Of rows r, r + 1, ...
-template <class T, Accuracy accuracy>
+template <class T>
 SIMDSOFTMAX_INLINE void set_factors(std::size_t r, const GroupTotals& totals, const RowFactors<T>& factors) {
   const NormalFactors<T, F64> of_rows(totals.high, totals.low, static_cast<double>(Limits<T>::smallest_normal));
-  if constexpr (accuracy == Accuracy::fast) {
-    store_as(factors.high + r, of_rows.factor * F64(1 / normalizer_lift));
-  } else {
-    store_as(factors.high + r, of_rows.factor);
-    store_as(factors.low + r, of_rows.factor_low);
-  }
+  store_as(factors.high + r, of_rows.factor);
+  store_as(factors.low + r, of_rows.factor_low);
 }
 
 // Those from column i on of at most `most`.
@@ -171,7 +167,14 @@ class Narrow {
 
   RowFactors<T> factors_of(std::size_t rows) {
     const RowFactors<T> factors = {factor_, factor_low_};
-    for (std::size_t r = 0; r < rows; r += width<double>) set_factors<T, accuracy>(r, block_.totals(r), factors);
+    if constexpr (accuracy == Accuracy::fast) {
+      for (std::size_t r = 0; r < rows; r += width<float>) {
+        const std::size_t next = r + width<double> < rows ? r + width<double> : r;
+        store(factors.high + r, F32(1.0f) / join_halves(block_.totals(r).high, block_.totals(next).high));
+      }
+    } else {
+      for (std::size_t r = 0; r < rows; r += width<double>) set_factors(r, block_.totals(r), factors);
+    }
     return factors;
   }
 

@@ -208,7 +208,7 @@ class NarrowPreOps {
     exponentiate(x, y, e, block, span.max, logits.max);
     const RowFactors<float> factors = {row_factor_, row_factor_low_};
     for (std::size_t r = 0; r < rows; r += width<double>) {
-      set_factors<float, Accuracy::balanced>(r, {load(high_ + r), load(low_ + r)}, factors);
+      set_factors<float>(r, {load(high_ + r), load(low_ + r)}, factors);
     }
     for (std::size_t r = 0; r < rows; ++r) {
       if (!(row_factor_[r] < Limits<float>::infinity)) return false;
