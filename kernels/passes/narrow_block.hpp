@@ -230,7 +230,7 @@ class NarrowBlock {
     if (!narrow_span_pass(x, block, max, results)) return false;
     anchor_ = anchor_of(max) - narrow_lift<T>;
     const RowTotals totals = {high_, low_};
-    if (cols_ > 4 * virtual_width<T>) {
+    if (cols_ > (sizeof(T) == sizeof(float) ? longest_short_sum : 4 * virtual_width<T>)) {
       narrow_exp_sum_pass<In, accuracy>(x, block, max, exponentials(), results, totals);
     } else {
       narrow_exp_pass<In, accuracy>(x, block, max, exponentials(), results);
