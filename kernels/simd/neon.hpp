@@ -25,6 +25,9 @@ SIMDSOFTMAX_INLINE F64 neg_mul_add(F64 a, F64 b, F64 c) { return vfmsq_f64(c, a,
 SIMDSOFTMAX_INLINE F32 product_error(F32 a, F32 b, F32 product) { return mul_add(a, b, -product); }
 SIMDSOFTMAX_INLINE F64 product_error(F64 a, F64 b, F64 product) { return mul_add(a, b, -product); }
 
+// Rounded once; xsimd divides floats by way of an estimate here.
+SIMDSOFTMAX_INLINE F32 reciprocal_of(F32 v) { return vdivq_f32(vdupq_n_f32(1), v); }
+
 // A NaN in either operand gives NaN here: more than the name promises.
 SIMDSOFTMAX_INLINE F32 max_or_second(F32 a, F32 b) { return vmaxq_f32(a, b); }
 SIMDSOFTMAX_INLINE F64 max_or_second(F64 a, F64 b) { return vmaxq_f64(a, b); }

@@ -41,6 +41,12 @@ SIMDSOFTMAX_INLINE void stream(Element* p, V v) {
   store(p, v);
 }
 
+// Of floats; neon has its own.
+template <class V>
+SIMDSOFTMAX_INLINE V reciprocal_of(V v) {
+  return V(1.0f) / v;
+}
+
 // v * (high + low), but 0 where v < least; NaN where anything is NaN. Zeros first, because a subnormal product, though
 // it were dropped, takes over a hundred cycles on some CPUs. (avx512 has its own: nothing becomes of what a mask leaves
 // out.)

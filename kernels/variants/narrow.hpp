@@ -170,7 +170,7 @@ class Narrow {
     if constexpr (accuracy == Accuracy::fast) {
       for (std::size_t r = 0; r < rows; r += width<float>) {
         const std::size_t next = r + width<double> < rows ? r + width<double> : r;
-        store(factors.high + r, F32(1.0f) / join_halves(block_.totals(r).high, block_.totals(next).high));
+        store(factors.high + r, reciprocal_of(join_halves(block_.totals(r).high, block_.totals(next).high)));
       }
     } else {
       for (std::size_t r = 0; r < rows; r += width<double>) set_factors(r, block_.totals(r), factors);
