@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The error of the exponentials alone, as the kernels give them: every float of their range with --exhaustive, and else
-// every 101st; for f64 many at random and where the reduction of the argument is hardest.
+// every 101st, of balanced and of exact rows; for f64 many at random and where the reduction of the argument is
+// hardest.
 
 #include <gtest/gtest.h>
 
@@ -44,9 +45,10 @@ struct Bounds {
   double floats_times_theta;  // the same
   double log_of_float;        // in units of 2^-24, about the declared factor
   double doubles;             // in ULP
+  double exact;               // of floats, for exact rows: relative to e^x itself
 };
 Bounds bounds(const std::string& isa) {
-  return has_fma(isa) ? Bounds{1.244, 1.246, 1.25, 1.03} : Bounds{1.479, 1.6, 1.485, 0.99};
+  return has_fma(isa) ? Bounds{1.244, 1.246, 1.25, 1.03, 3.25e-13} : Bounds{1.479, 1.6, 1.485, 0.99, 3.25e-13};
 }
 
 // x - n ln 2, rounded once for the integers and arguments here: n times the upper part is exact.
@@ -72,10 +74,12 @@ struct Ratios {
     greatest = std::max(greatest, other.greatest);
   }
   double error() const { return std::ldexp((greatest - least) / (greatest + least), 24); }
+  double error_about_one() const { return std::max(greatest - 1, 1 - least); }
 };
 
-// A batch of exponentials by the pass of a row. They are within a factor of e^60 of one another: nothing is out of the
-// range of their anchor.
+// A batch of exponentials by the pass of a row: balanced ones are floats, exact ones doubles. They are within a factor
+// of e^60 of one another: nothing is out of the range of their anchor.
+template <class E>
 class FloatBatch {
  public:
   FloatBatch(const KernelTable& kernels, Ratios& ratios) : passes_(kernels.passes), ratios_(ratios) {}
@@ -94,11 +98,15 @@ class FloatBatch {
   void judge() {
     if (size_ == 0) return;
     const float max = std::max(x_[0], x_[size_ - 1]);  // they come in order
-    (void)passes_.exp_sum_store(x_, e_, size_, max);
+    if constexpr (sizeof(E) == sizeof(float)) {
+      (void)passes_.exp_sum_store(x_, e_, size_, max);
+    } else {
+      (void)passes_.exp_sum_store_exact(x_, e_, size_, max);
+    }
     const double n = std::floor(static_cast<double>(max) / 0.6931471805599453);
     int power = 0;
     for (std::size_t i = 0; i < size_; ++i) {
-      // In f64: the sum is off by 2^-47, which is 2^-23 of the unit.
+      // In f64: the sum is off by 2^-47, which is 2^-23 of the unit, and a fiftieth of the bound of exact rows.
       const auto x = static_cast<double>(x_[i]);
       const double exact = std::exp((x - n * 0x1.62e42ffp-1) + n * 0x1.718432a1b0e26p-35);
       const double ratio = static_cast<double>(e_[i]) / exact;
@@ -111,11 +119,12 @@ class FloatBatch {
   const simdsoftmax::detail::PassTable& passes_;
   Ratios& ratios_;
   float x_[capacity];
-  float e_[capacity];
+  E e_[capacity];
   std::size_t size_ = 0;
 };
 
 // Of all floats below the limit in magnitude, every `step`-th.
+template <class E>
 Ratios sweep(const std::string& isa, std::uint32_t step) {
   const KernelTable& table = kernels(isa);
   constexpr std::uint32_t run = std::uint32_t{1} << 22;
@@ -130,7 +139,7 @@ Ratios sweep(const std::string& isa, std::uint32_t step) {
     for (std::uint32_t unit = next++; unit < 2 * (end / run); unit = next++) {
       const std::uint32_t sign = (unit & 1U) << 31;
       const std::uint32_t begin = unit / 2 * run;
-      FloatBatch batch(table, mine);
+      FloatBatch<E> batch(table, mine);
       for (std::uint32_t bits = (begin + step - 1) / step * step; bits < begin + run; bits += step) {
         batch.add(float_of_bits(bits | sign));
       }
@@ -158,9 +167,15 @@ std::vector<RowState> exponentials(const std::string& isa, const std::vector<T>&
 class ExpTest : public IsaTest {};
 
 TEST_P(ExpTest, EveryFloat) {
-  const Ratios ratios = sweep(GetParam(), exhaustive() ? 1 : slow_machine() ? 100003 : 101);
+  const Ratios ratios = sweep<float>(GetParam(), exhaustive() ? 1 : slow_machine() ? 100003 : 101);
   RecordProperty("worst_relative_error_2_24", std::to_string(ratios.error()));
   EXPECT_LE(ratios.error(), bounds(GetParam()).floats);
+}
+
+TEST_P(ExpTest, EveryFloatOfExactRows) {
+  const Ratios ratios = sweep<double>(GetParam(), exhaustive() ? 1 : slow_machine() ? 100003 : 101);
+  RecordProperty("worst_relative_error_2_42", std::to_string(std::ldexp(ratios.error_about_one(), 42)));
+  EXPECT_LE(ratios.error_about_one(), bounds(GetParam()).exact);
 }
 
 // theta * x is not rounded: its rounding error is added to the reduced argument.

@@ -77,6 +77,13 @@ TEST(RowStateMisuse, Init) {
   EXPECT_EQ(bytes_of(state), before);
 
   options = SIMDSOFTMAX_OPTIONS_INIT;
+  for (const simdsoftmax_accuracy accuracy : {SIMDSOFTMAX_BALANCED, SIMDSOFTMAX_EXACT, SIMDSOFTMAX_FAST}) {
+    options.accuracy = accuracy;
+    EXPECT_EQ(init(SIMDSOFTMAX_BF16, 10), SIMDSOFTMAX_OK);
+    EXPECT_EQ(state.accuracy, accuracy == SIMDSOFTMAX_EXACT ? SIMDSOFTMAX_EXACT : SIMDSOFTMAX_BALANCED);
+    EXPECT_EQ(init(SIMDSOFTMAX_F64, 10), SIMDSOFTMAX_OK);
+    EXPECT_EQ(state.accuracy, SIMDSOFTMAX_BALANCED);
+  }
   options.theta = -3;
   EXPECT_EQ(init(SIMDSOFTMAX_F64, 10), SIMDSOFTMAX_OK);
   EXPECT_EQ(state.cols, 10U);
@@ -120,6 +127,7 @@ TEST(RowStateMisuse, StatesThatAreNone) {
       [](simdsoftmax_row_state& state) { std::memset(&state, 0xFF, sizeof state); },
       [](simdsoftmax_row_state& state) { state.arithmetic = 3; },
       [](simdsoftmax_row_state& state) { state.arithmetic = 3 - state.arithmetic; },  // of another kind of ISA
+      [](simdsoftmax_row_state& state) { state.accuracy = SIMDSOFTMAX_FAST; },
       [](simdsoftmax_row_state& state) { state.dtype = SIMDSOFTMAX_I32; },
       [](simdsoftmax_row_state& state) { state.theta = HUGE_VAL; },
       [](simdsoftmax_row_state& state) { state.theta = 1e39; },
@@ -152,10 +160,13 @@ TEST(RowStateMisuse, StatesOfOtherRowsAreNotMerged) {
   const simdsoftmax_row_state state = state_of(1);
   simdsoftmax_options options = SIMDSOFTMAX_OPTIONS_INIT;
   options.theta = 2;
-  simdsoftmax_row_state others[3];
+  simdsoftmax_options exact = SIMDSOFTMAX_OPTIONS_INIT;
+  exact.accuracy = SIMDSOFTMAX_EXACT;
+  simdsoftmax_row_state others[4];
   ASSERT_EQ(simdsoftmax_row_state_init(&others[0], SIMDSOFTMAX_F16, cols, nullptr), SIMDSOFTMAX_OK);
   ASSERT_EQ(simdsoftmax_row_state_init(&others[1], SIMDSOFTMAX_F32, cols + 1, nullptr), SIMDSOFTMAX_OK);
   ASSERT_EQ(simdsoftmax_row_state_init(&others[2], SIMDSOFTMAX_F32, cols, &options), SIMDSOFTMAX_OK);
+  ASSERT_EQ(simdsoftmax_row_state_init(&others[3], SIMDSOFTMAX_F32, cols, &exact), SIMDSOFTMAX_OK);
   for (simdsoftmax_row_state& other : others) {
     const Bytes before = bytes_of(other);
     EXPECT_EQ(simdsoftmax_row_state_merge(&other, &state), SIMDSOFTMAX_BAD_STATE);

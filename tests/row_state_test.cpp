@@ -76,11 +76,18 @@ class RowStateTest : public ConfigTest {
   }
 
   void check(const std::vector<double>& values, const std::string& name,
-             const simdsoftmax_options& options = serial_options()) {
+             simdsoftmax_options options = serial_options()) {
+    check_slices(values, name, options, {1U, 2U, 7U, 40U});
+    options.accuracy = SIMDSOFTMAX_EXACT;
+    if (!HasFatalFailure() && pair().in != SIMDSOFTMAX_F64) check_slices(values, "exact, " + name, options, {5U});
+  }
+
+  void check_slices(const std::vector<double>& values, const std::string& name, const simdsoftmax_options& options,
+                    const std::vector<std::size_t>& slice_counts) {
     const Bytes logits = encode(pair().in, values);
     const Bytes expected = apply_to_rows(softmax_operator(), pair(), {1, values.size()}, logits, options);
     Random random(171);
-    for (const std::size_t slices : {1U, 2U, 7U, 40U}) {
+    for (const std::size_t slices : slice_counts) {
       if (slow_machine() && slices % 2 == 0) continue;
       const State state = random_state(logits, options, slices, random);
       const Bytes got = finish(*state, logits, options, slices, random);

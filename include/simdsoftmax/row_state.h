@@ -4,7 +4,7 @@
 
 /* One row in slices: on the threads of a caller's own pool, or on several machines. Each takes the state of its slices,
  * the states are merged in any order and grouping, and each finishes its slices from the merged state. The result has
- * the bits of simdsoftmax_softmax over the whole row, SIMDSOFTMAX_BALANCED: options->accuracy has no influence here. */
+ * the bits of simdsoftmax_softmax over the whole row, SIMDSOFTMAX_BALANCED or SIMDSOFTMAX_EXACT. */
 
 #include <simdsoftmax/types.h>
 
@@ -31,6 +31,8 @@ typedef struct simdsoftmax_row_state {
   double theta;
   simdsoftmax_dtype dtype;                      /* of the logits */
   int32_t arithmetic;                           /* 1: ISAs with fma, which agree in every bit; 2: sse2 */
+  simdsoftmax_accuracy accuracy;                /* BALANCED or EXACT; f64: BALANCED */
+  int32_t reserved;                             /* 0 */
   uint64_t present[SIMDSOFTMAX_ROW_PARTS / 64]; /* bit p % 64 of word p / 64: part p has been taken */
   simdsoftmax_row_part parts[SIMDSOFTMAX_ROW_PARTS];
 } simdsoftmax_row_state;
@@ -38,7 +40,7 @@ typedef struct simdsoftmax_row_state {
 /* A row of `cols` columns may be cut at the multiples of this number of columns. */
 SIMDSOFTMAX_API size_t simdsoftmax_row_part_length(size_t cols);
 
-/* An empty state for a row of so many logits. Of the options, theta counts. */
+/* An empty state for a row of so many logits. Of the options, theta and accuracy count; FAST is taken as BALANCED. */
 SIMDSOFTMAX_NODISCARD SIMDSOFTMAX_API simdsoftmax_status simdsoftmax_row_state_init(simdsoftmax_row_state* state,
                                                                                     simdsoftmax_dtype dtype,
                                                                                     size_t cols,
@@ -50,7 +52,8 @@ SIMDSOFTMAX_NODISCARD SIMDSOFTMAX_API simdsoftmax_status simdsoftmax_row_state_a
                                                                                    const void* logits, size_t first,
                                                                                    size_t count);
 
-/* Adds the parts of another state of the same row. BAD_STATE if they differ in cols, theta, dtype or arithmetic. */
+/* Adds the parts of another state of the same row. BAD_STATE if they differ in cols, theta, dtype, arithmetic or
+ * accuracy. */
 SIMDSOFTMAX_NODISCARD SIMDSOFTMAX_API simdsoftmax_status simdsoftmax_row_state_merge(simdsoftmax_row_state* state,
                                                                                      const simdsoftmax_row_state* from);
 

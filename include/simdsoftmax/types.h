@@ -107,13 +107,14 @@ enum {
  * ISAs with fma; EXACT and BALANCED by every layout too. f64 rows have one accuracy, the default.
  *
  * EXACT: computed in f64 and rounded once, to f32, f16 or bf16: at most 0.501 ULP, and all but a few in a million are
- *   the nearest number there is. For softmax, log_softmax, logsumexp, top_k, argmax and the losses, with all that the
- *   options ask for. 3 to 4 times the time of BALANCED in cache, 6 times for rows of more than 32,768 columns a thread,
- *   twice from memory.
+ *   the nearest number there is. For softmax, log_softmax, logsumexp, top_k, argmax, the losses and row states, with
+ *   all that the options ask for. Softmax of f32: 1.5 to 2.5 times the time of BALANCED in cache, 4 times for rows of
+ *   more than 32,768 columns a thread, 1.4 to 1.8 times from memory.
+ *
  * FAST: relative error at most 2^-12, beside the rounding to f16 or bf16. For softmax of dense rows, theta 1, without
  *   pre-operations, to a type as wide as that of the logits; whatever else is as BALANCED has it, and so are rows whose
  *   largest logit is 2^15 (sse2: 2^8) or more in magnitude. Gradients of softmax and log_softmax are always computed in
- *   f64, row states (row_state.h) always are BALANCED. */
+ *   f64. */
 typedef int32_t simdsoftmax_accuracy;
 enum {
   SIMDSOFTMAX_BALANCED = 0, /* at most 4 ULP of f32, 0.51 ULP of f16 and bf16; of each function: where it is declared */

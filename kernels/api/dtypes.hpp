@@ -13,10 +13,10 @@ inline bool is_index(simdsoftmax_dtype dtype) { return dtype == SIMDSOFTMAX_I32 
 // Those that logits may have.
 inline bool is_real(simdsoftmax_dtype dtype) { return dtype >= 0 && dtype < dtype_count; }
 
-// Which of the kernels for compute types: 0 for f32, 1 for f64.
+// Which of the kernels for compute types: 0 for f32, 1 for f64, 2 for f64 with results that are rounded to less.
 inline int compute_index(simdsoftmax_dtype logits) { return logits == SIMDSOFTMAX_F64 ? 1 : 0; }
 inline int compute_index(simdsoftmax_dtype logits, simdsoftmax_accuracy accuracy) {
-  return accuracy == SIMDSOFTMAX_EXACT ? 1 : compute_index(logits);
+  return accuracy == SIMDSOFTMAX_EXACT && logits != SIMDSOFTMAX_F64 ? 2 : compute_index(logits);
 }
 
 // Whether outputs of the one dtype are offered for logits of the other, and theta is finite in the type that the pair

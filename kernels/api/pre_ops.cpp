@@ -58,7 +58,7 @@ simdsoftmax_status CallPreOps::check_dtypes(simdsoftmax_dtype logits, const simd
   if (are_equal(given_.scale, 1.0)) return SIMDSOFTMAX_OK;
   const FloatEnvironment environment;
   factor = theta * given_.scale;
-  const bool in_f64 = compute_index(logits, options.accuracy) == 1;
+  const bool in_f64 = compute_index(logits, options.accuracy) > 0;
   if (in_f64 && std::isfinite(factor)) factor_low_ = std::fma(theta, given_.scale, -factor);
   return check_logits_dtype(logits, factor) == SIMDSOFTMAX_OK && std::isfinite(factor) ? SIMDSOFTMAX_OK
                                                                                        : SIMDSOFTMAX_BAD_PRE_OPS;

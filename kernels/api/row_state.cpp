@@ -28,11 +28,17 @@ bool is_present(const simdsoftmax_row_state& state, std::size_t part) {
   return (state.present[part / 64] & bit_of(part)) != 0;
 }
 
+// The accuracy that a state has where this one was asked for.
+simdsoftmax_accuracy accuracy_of(simdsoftmax_dtype dtype, simdsoftmax_accuracy asked) {
+  return asked == SIMDSOFTMAX_EXACT && dtype != SIMDSOFTMAX_F64 ? SIMDSOFTMAX_EXACT : SIMDSOFTMAX_BALANCED;
+}
+
 // Whether simdsoftmax_row_state_init can have made it.
 bool is_initialised(const simdsoftmax_row_state& state) {
   if (state.cols > most_cols || !is_finite(state.theta)) return false;
   if (check_logits_dtype(state.dtype, state.theta) != SIMDSOFTMAX_OK) return false;
   if (state.arithmetic != 1 && state.arithmetic != 2) return false;
+  if (state.accuracy != accuracy_of(state.dtype, state.accuracy)) return false;
   for (std::size_t p = part_count(state.cols); p < max_parts; ++p) {
     if (is_present(state, p)) return false;
   }
@@ -100,6 +106,7 @@ simdsoftmax_status simdsoftmax_row_state_init(simdsoftmax_row_state* state, simd
   state->theta = options.theta;
   state->dtype = dtype;
   state->arithmetic = kernels->arithmetic;
+  state->accuracy = accuracy_of(dtype, options.accuracy);
   return SIMDSOFTMAX_OK;
 }
 
@@ -117,7 +124,7 @@ simdsoftmax_status simdsoftmax_row_state_add(simdsoftmax_row_state* state, const
   RowState states[max_parts];
   {
     const FloatEnvironment environment;
-    kernels->slice_states[compute_index(state->dtype)](slice_of(*state, logits, first, count), states);
+    kernels->slice_states[compute_index(state->dtype, state->accuracy)](slice_of(*state, logits, first, count), states);
   }
   const std::size_t first_part = first / length;
   const std::size_t parts = count / length + (count % length != 0);
@@ -132,7 +139,8 @@ simdsoftmax_status simdsoftmax_row_state_merge(simdsoftmax_row_state* state, con
   if (state == nullptr || from == nullptr) return SIMDSOFTMAX_NULL_POINTER;
   if (!is_initialised(*state) || !is_initialised(*from)) return SIMDSOFTMAX_BAD_STATE;
   const bool same_row = state->cols == from->cols && are_equal(state->theta, from->theta) &&
-                        state->dtype == from->dtype && state->arithmetic == from->arithmetic;
+                        state->dtype == from->dtype && state->arithmetic == from->arithmetic &&
+                        state->accuracy == from->accuracy;
   if (!same_row) return SIMDSOFTMAX_BAD_STATE;
   const std::size_t parts = part_count(state->cols);
   for (std::size_t p = 0; p < parts; ++p) {
@@ -165,8 +173,9 @@ simdsoftmax_status simdsoftmax_row_state_softmax(const simdsoftmax_row_state* st
   }
 
   const FloatEnvironment environment;
-  kernels->finish_slice[compute_index(state->dtype)](slice_of(*state, logits, first, count), merged(*state, *kernels),
-                                                     output, to, options.empty_row == SIMDSOFTMAX_EMPTY_ROW_ZEROS);
+  kernels->finish_slice[compute_index(state->dtype, state->accuracy)](slice_of(*state, logits, first, count),
+                                                                      merged(*state, *kernels), output, to,
+                                                                      options.empty_row == SIMDSOFTMAX_EMPTY_ROW_ZEROS);
   return SIMDSOFTMAX_OK;
 }
 
@@ -180,6 +189,6 @@ simdsoftmax_status simdsoftmax_row_state_logsumexp(const simdsoftmax_row_state* 
     return SIMDSOFTMAX_OK;
   }
   const FloatEnvironment environment;
-  *logsumexp = kernels->logsumexp[compute_index(state->dtype)](merged(*state, *kernels));
+  *logsumexp = kernels->logsumexp[compute_index(state->dtype, state->accuracy)](merged(*state, *kernels));
   return SIMDSOFTMAX_OK;
 }

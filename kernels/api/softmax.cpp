@@ -63,7 +63,7 @@ void run_columns(const Call& call, const RowsTask& rows) {
   task.inner = rows.grid.dims[--task.grid.rank];
   task.cols = rows.cols;
   const std::size_t outer = call.shape.rows / task.inner;
-  task.block = columns_block(outer, task.inner, call.compute == 1 ? sizeof(double) : sizeof(float), call.thread_limit);
+  task.block = columns_block(outer, task.inner, call.compute > 0 ? sizeof(double) : sizeof(float), call.thread_limit);
   task.logits = rows.logits;
   task.output = rows.output;
   task.function = rows.function;

@@ -204,15 +204,17 @@ struct SliceTask {
 // of several shares each row, all of its threads call it with the same arguments.
 using Kernel = void (*)(const void* task, std::size_t first, std::size_t last, const Team& team);
 
-// The f32 passes of a row, alone, for benches. `max` is the largest of the n logits.
+// The passes of an f32 row, alone, for benches and tests. `max` is the largest of the n logits.
 struct PassTable {
   float (*max)(const float* x, std::size_t n);
   double (*exp_sum)(const float* x, std::size_t n, float max);
   double (*exp_sum_store)(const float* x, float* e, std::size_t n, float max);
+  double (*exp_sum_store_exact)(const float* x, double* e, std::size_t n, float max);
   void (*scale)(float* e, std::size_t n, double sum);
 };
 
-constexpr int compute_count = 2;  // rows are computed in f32; or in f64, if the logits are or the caller wants it exact
+// Rows are computed in f32; in f64, if the logits are; or in f64 for narrower results, if the caller wants them exact.
+constexpr int compute_count = 3;
 
 struct KernelTable {
   const char* isa;

@@ -17,15 +17,15 @@ namespace {
 
 using detail::KernelTable;
 
-template <class T>
+template <class T, Accuracy accuracy = Accuracy::balanced>
 constexpr void add_compute_type(KernelTable& table, int index) {
-  table.rows[index] = walk_rows<T>;
-  table.columns[index] = walk_columns<T>;
+  table.rows[index] = walk_rows<T, accuracy>;
+  table.columns[index] = walk_columns<T, accuracy>;
   table.gradient[index] = walk_gradients;
   table.loss[index] = walk_losses<T>;
   table.top_k[index] = walk_top_k<T>;
-  table.slice_states[index] = slice_states<T>;
-  table.finish_slice[index] = finish_slice<T>;
+  table.slice_states[index] = slice_states<T, accuracy>;
+  table.finish_slice[index] = finish_slice<T, accuracy>;
   table.logsumexp[index] = logsumexp_of<T>;
 }
 
@@ -43,9 +43,9 @@ constexpr void add_pair(KernelTable& table, Dtype in, Dtype out) {
   if constexpr (is_f64) {
     add(Accuracy::exact, walk_dense_rows<In, Out>);
   } else if constexpr (is_f32) {
-    add(Accuracy::exact, walk_dense_rows<Wide<In>, Wide<Out>>);
+    add(Accuracy::exact, walk_dense_rows<Wide<In>, Wide<Out>, Accuracy::exact>);
   } else {
-    add(Accuracy::exact, walk_rows<double>);
+    add(Accuracy::exact, walk_rows<double, Accuracy::exact>);
   }
   if constexpr (!is_f64 && sizeof(In) == sizeof(Out)) {
     add(Accuracy::fast, walk_dense_rows<In, Out, Accuracy::fast>);
@@ -54,16 +54,20 @@ constexpr void add_pair(KernelTable& table, Dtype in, Dtype out) {
   }
 }
 
-inline float max_alone(const float* x, std::size_t n) { return max_pass(PlainSource<float>{x}, n); }
-template <class To>
-inline double exp_sum_of(const float* x, const To& e, std::size_t n, float max) {
-  LaneSum<float> lanes;
-  exp_sum_pass(PlainSource<float>{x}, e, Exp<float>(anchor_of(max)), n, lanes);
+template <class In, Accuracy accuracy = Accuracy::balanced, class To>
+double exp_sum_of(const In* x, const To& e, std::size_t n, float max) {
+  using T = Compute<In>;
+  LaneSum<T, accuracy> lanes;
+  exp_sum_pass(PlainSource<In>{x}, e, Exp<T, false, accuracy>(anchor_of(static_cast<T>(max))), n, lanes);
   return total(lanes.total());
 }
+inline float max_alone(const float* x, std::size_t n) { return max_pass(PlainSource<float>{x}, n); }
 inline double exp_sum_alone(const float* x, std::size_t n, float max) { return exp_sum_of(x, NoSink<float>{}, n, max); }
 inline double exp_sum_store_alone(const float* x, float* e, std::size_t n, float max) {
   return exp_sum_of(x, Sink<float>{e}, n, max);
+}
+inline double exp_sum_store_exact(const float* x, double* e, std::size_t n, float max) {
+  return exp_sum_of<Wide<float>, Accuracy::exact>(reinterpret_cast<const Wide<float>*>(x), Sink<double>{e}, n, max);
 }
 inline void scale_alone(float* e, std::size_t n, double sum) {
   scale_pass(PlainSource<float>{e}, Sink<float>{e}, Normalizer<float>({sum, 0.0}, Limits<float>::smallest_normal), n);
@@ -83,8 +87,9 @@ constexpr KernelTable make_table(const char* isa) {
   table.arithmetic = has_fma ? 1 : 2;
   add_compute_type<float>(table, 0);
   add_compute_type<double>(table, 1);
+  add_compute_type<double, Accuracy::exact>(table, 2);
   table.merge = merge;
-  table.passes = {max_alone, exp_sum_alone, exp_sum_store_alone, scale_alone};
+  table.passes = {max_alone, exp_sum_alone, exp_sum_store_alone, exp_sum_store_exact, scale_alone};
   return table;
 }
 

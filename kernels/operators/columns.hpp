@@ -15,7 +15,7 @@ template <class In>
 constexpr bool is_offered<In, In> = true;
 
 // Softmax across memory, a block of neighbouring rows at a time.
-template <class T>
+template <class T, Accuracy accuracy>
 class ColumnBlocks {
  public:
   explicit ColumnBlocks(const ColumnsTask& task) : task_(task), blocks_((task.inner + task.block - 1) / task.block) {}
@@ -96,7 +96,7 @@ class ColumnBlocks {
   template <class Work>
   SIMDSOFTMAX_INLINE static void with_element(Dtype dtype, const Work& work) {
     if constexpr (sizeof(T) == 8) {
-      if (dtype == Dtype::f64) return work(double{});
+      if constexpr (accuracy != Accuracy::exact) return work(double{});
       if (dtype == Dtype::f16) return work(Wide<Half<Dtype::f16>>{});
       if (dtype == Dtype::bf16) return work(Wide<Half<Dtype::bf16>>{});
       work(Wide<float>{});
@@ -125,7 +125,7 @@ class ColumnBlocks {
     for (std::size_t i = 0; i < n; ++i) {
       rows.logits.data = moved(task_.logits, place.logits, i);
       rows.output.data = moved(task_.output, place.output, i);
-      walk_row<T>(rows, cursor, team, row_tile);
+      walk_row<T, accuracy>(rows, cursor, team, row_tile);
     }
   }
 
@@ -133,12 +133,12 @@ class ColumnBlocks {
 
   const ColumnsTask& task_;
   std::size_t blocks_;
-  BlockState<T> state_;
+  BlockState<T, accuracy> state_;
 };
 
-template <class T>
+template <class T, Accuracy accuracy = Accuracy::balanced>
 void walk_columns(const void* given, std::size_t first, std::size_t last, const Team&) {
-  ColumnBlocks<T> blocks(*static_cast<const ColumnsTask*>(given));
+  ColumnBlocks<T, accuracy> blocks(*static_cast<const ColumnsTask*>(given));
   for (std::size_t unit = first; unit < last; ++unit) blocks.walk(unit);
 }
 

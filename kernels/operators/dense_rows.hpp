@@ -13,10 +13,10 @@ namespace simdsoftmax::SIMDSOFTMAX_ISA {
 namespace {
 
 // Rows that a variant cannot finish.
-template <class T>
+template <class T, Accuracy accuracy>
 SIMDSOFTMAX_NOINLINE void finish_alone(const RowsTask& task, const RowCursor& cursor, RowTeam& team) {
   Tile<T> tile;
-  StagedRow<T> row = staged_row(task, cursor, tile, team);
+  StagedRow<T, accuracy> row = staged_row<T, accuracy>(task, cursor, tile, team);
   row.stash = nullptr;
   const RowState state = any_state(row);
   finish_any(row, state, task.empty_row_zeros);
@@ -62,7 +62,7 @@ SIMDSOFTMAX_NOINLINE void walk_single_rows(const RowsTask& task, RowCursor& curs
     if (single && is_finite(row.max())) {
       row.fill(1);  // exactly, which e * (1 / e) need not be
     } else if (single || !walked()) {
-      finish_alone<T>(task, cursor, row_team);
+      finish_alone<T, accuracy == Accuracy::fast ? Accuracy::balanced : accuracy>(task, cursor, row_team);
     } else if (is_nan(state.sum)) {
       row.fill(Limits<T>::nan);
     } else if (row.stash == nullptr && task.variant == Variant::streaming) {

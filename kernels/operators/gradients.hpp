@@ -22,7 +22,7 @@ SIMDSOFTMAX_INLINE F64 term_of(F64 g, F64 y) {
   return term == Term::product ? product : product_error(g, y, product);
 }
 
-using SignedSum = LaneSum<double, true>;
+using SignedSum = LaneSum<double, Accuracy::balanced, true>;
 
 template <Term term>
 SIMDSOFTMAX_NOINLINE void dot_pass(const double* g, const double* y, std::size_t n, SignedSum& lanes) {

@@ -12,13 +12,13 @@ namespace {
 using detail::Function;
 using detail::RowsTask;
 
-template <class T>
-using StagedRow = Row<StagedSource<T>, StagedOutput<T>>;
+template <class T, Accuracy accuracy = Accuracy::balanced>
+using StagedRow = Row<StagedSource<T>, StagedOutput<T>, accuracy>;
 
 // Exponentials go to the output where it can hold them: its lines then come in while they are computed, not while they
 // are scaled. In place, and where it cannot, they stay in the tile if the row fits it.
-template <class T>
-StagedRow<T> staged_row(const RowsTask& task, const RowCursor& cursor, Tile<T>& tile, RowTeam& team) {
+template <class T, Accuracy accuracy = Accuracy::balanced>
+StagedRow<T, accuracy> staged_row(const RowsTask& task, const RowCursor& cursor, Tile<T>& tile, RowTeam& team) {
   const StagedSource<T> x(task.logits, task.theta, task.pre_ops, task.cols, cursor, tile);
   const StagedOutput<T> y(task.output, cursor, tile);
   const bool in_tile = team.alone() && !x.is_in_memory() && x.last() - x.first() <= tile_length<T> &&
@@ -52,9 +52,9 @@ double row_logsumexp(const RowsTask& task, const RowCursor& cursor, RowTeam& tea
   return result;
 }
 
-template <class T>
+template <class T, Accuracy accuracy>
 void softmax_row(const RowsTask& task, const RowCursor& cursor, RowTeam& team, Tile<T>& tile) {
-  StagedRow<T> row = staged_row(task, cursor, tile, team);
+  StagedRow<T, accuracy> row = staged_row<T, accuracy>(task, cursor, tile, team);
   RowState state;
   // One column has exactly 1, which e * (1 / e) need not be.
   const bool single = task.cols == 1 && !row.x.has_sink();
@@ -97,11 +97,12 @@ void logsumexp_row(const RowsTask& task, const RowCursor& cursor, RowTeam& team)
   }
 }
 
-template <class T>
+// accuracy: of softmax; the others take all that T has.
+template <class T, Accuracy accuracy = Accuracy::balanced>
 SIMDSOFTMAX_NOINLINE void walk_row(const RowsTask& task, const RowCursor& cursor, RowTeam& team, Tile<T>& tile) {
   switch (task.function) {
     case Function::softmax:
-      return softmax_row<T>(task, cursor, team, tile);
+      return softmax_row<T, accuracy>(task, cursor, team, tile);
     case Function::log_softmax:
       return log_softmax_row<T>(task, cursor, team, tile);
     case Function::logsumexp:
@@ -109,11 +110,11 @@ SIMDSOFTMAX_NOINLINE void walk_row(const RowsTask& task, const RowCursor& cursor
   }
 }
 
-template <class T>
+template <class T, Accuracy accuracy = Accuracy::balanced>
 SIMDSOFTMAX_NOINLINE void walk_staged_rows(const RowsTask& task, RowCursor& cursor, std::size_t rows,
                                            RowTeam& row_team) {
   Tile<T> tile;
-  for (; rows > 0; --rows, cursor.next()) walk_row<T>(task, cursor, row_team, tile);
+  for (; rows > 0; --rows, cursor.next()) walk_row<T, accuracy>(task, cursor, row_team, tile);
 }
 
 }  // namespace

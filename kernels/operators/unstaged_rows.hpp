@@ -115,7 +115,7 @@ SIMDSOFTMAX_NOINLINE void walk_unstaged_rows(const RowsTask& task, RowCursor& cu
   if (streams) stream_fence();
 }
 
-template <class T>
+template <class T, Accuracy accuracy = Accuracy::balanced>
 void walk_rows(const void* given, std::size_t first, std::size_t last, const Team& team) {
   const RowsTask& task = *static_cast<const RowsTask*>(given);
   RowTeam row_team(team, task.cols, task.part_length);
@@ -123,7 +123,7 @@ void walk_rows(const void* given, std::size_t first, std::size_t last, const Tea
   if constexpr (sizeof(T) == sizeof(float)) {
     if (go_without_staging(task, row_team)) return walk_unstaged_rows(task, cursor, last - first, row_team);
   }
-  walk_staged_rows<T>(task, cursor, last - first, row_team);
+  walk_staged_rows<T, accuracy>(task, cursor, last - first, row_team);
 }
 
 }  // namespace

@@ -41,9 +41,9 @@ SIMDSOFTMAX_INLINE F32 narrow(const WideLanes<float>& v) { return join_halves(v.
 SIMDSOFTMAX_INLINE F64 narrow(const WideLanes<double>& v) { return v.part[0]; }
 
 // What is known of the rows of a block.
-template <class T>
+template <class T, Accuracy accuracy>
 struct BlockState {
-  static constexpr bool compensated = sizeof(T) == sizeof(double);
+  static constexpr bool compensated = LaneSum<T, accuracy>::compensated;
 
   alignas(64) T max[run_length<T>];  // of the columns looked at
   // For exponentials: the range of logits, and the exponent of the anchor.
@@ -78,9 +78,9 @@ SIMDSOFTMAX_INLINE void store_lanes(Element* y, std::size_t m, Vector<Compute<El
 }
 
 // The maxima of the first `cols` columns.
-template <class In>
+template <class In, Accuracy accuracy>
 SIMDSOFTMAX_NOINLINE void max_of_runs(const Runs<const In> x, std::size_t cols, std::size_t n,
-                                      BlockState<Compute<In>>& block) {
+                                      BlockState<Compute<In>, accuracy>& block) {
   using T = Compute<In>;
   for (T& max : block.max) max = -Limits<T>::infinity;
   std::size_t c = 0;
@@ -105,8 +105,8 @@ SIMDSOFTMAX_INLINE F32 exponent_bits(F32 n) { return shift_left<23>(n + F32(0x1.
 SIMDSOFTMAX_INLINE F64 exponent_bits(F64 n) { return shift_add<52>(n + F64(0x1.8p52), 0); }
 
 // Anchors from the maxima. False if a row has a maximum that cannot be anchored, or would not be if it climbed.
-template <class T>
-SIMDSOFTMAX_NOINLINE bool anchor_runs(std::size_t n, BlockState<T>& block) {
+template <class T, Accuracy accuracy>
+SIMDSOFTMAX_NOINLINE bool anchor_runs(std::size_t n, BlockState<T, accuracy>& block) {
   const Vector<T> most(ExpRange<T>::giant - static_cast<T>(ExpRange<T>::climb));
   bool ordinary = true;
   each_lanes<T>(n, [&](std::size_t i, std::size_t m) {
@@ -129,10 +129,10 @@ SIMDSOFTMAX_NOINLINE bool anchor_runs(std::size_t n, BlockState<T>& block) {
 }
 
 // exp of the lanes from i on.
-template <class T>
+template <class T, Accuracy accuracy>
 class LanesExp {
  public:
-  LanesExp(const ExpCore<T>& core, const BlockState<T>& block, std::size_t i)
+  LanesExp(const ExpCore<T, accuracy>& core, const BlockState<T, accuracy>& block, std::size_t i)
       : core_(core),
         lowest_(load(block.lowest + i)),
         highest_(load(block.highest + i)),
@@ -143,18 +143,19 @@ class LanesExp {
   }
 
  private:
-  const ExpCore<T>& core_;
+  const ExpCore<T, accuracy>& core_;
   Vector<T> lowest_;
   Vector<T> highest_;
   Vector<T> anchor_bits_;
 };
 
 // Adds values to one of the virtual lanes; the first ones begin it.
-template <class T>
-SIMDSOFTMAX_INLINE void add_to_lane(BlockState<T>& block, std::size_t lane, std::size_t i, Vector<T> v, bool begins) {
+template <class T, Accuracy accuracy>
+SIMDSOFTMAX_INLINE void add_to_lane(BlockState<T, accuracy>& block, std::size_t lane, std::size_t i, Vector<T> v,
+                                    bool begins) {
   const WideLanes<T> wide = widen(v);
   double* const sum = block.lanes[lane] + i;
-  if constexpr (BlockState<T>::compensated) {
+  if constexpr (BlockState<T, accuracy>::compensated) {
     double* const low = block.lanes_low[lane] + i;
     if (begins) {
       store(sum, wide.part[0]);
@@ -179,11 +180,11 @@ template <class T>
 constexpr std::size_t looked_ahead = 4 * width<T>;
 
 // Exponentials to the output if that can hold them, and their sums.
-template <class In, class Out>
+template <class In, class Out, Accuracy accuracy>
 SIMDSOFTMAX_NOINLINE void exp_sum_of_runs(const Runs<const In> x, const Runs<Out> y, std::size_t cols, std::size_t n,
-                                          BlockState<Compute<In>>& block) {
+                                          BlockState<Compute<In>, accuracy>& block) {
   using T = Compute<In>;
-  const ExpCore<T> core(ExpRange<T>::headroom);
+  const ExpCore<T, accuracy> core(ExpRange<T>::headroom);
   for (std::size_t begin = 0; begin < cols; begin += chunk_length<T>) {
     const std::size_t end = cols - begin < chunk_length<T> ? cols : begin + chunk_length<T>;
     const std::size_t lanes = lanes_of_chunk<T>(end - begin);
@@ -191,7 +192,7 @@ SIMDSOFTMAX_NOINLINE void exp_sum_of_runs(const Runs<const In> x, const Runs<Out
       const auto add = [&](const auto& leaf_or_zero) __attribute__((always_inline)) {
         each_lanes<T>(
             n, [&](std::size_t i, std::size_t m) __attribute__((always_inline)) {
-              const LanesExp<T> exp(core, block, i);
+              const LanesExp<T, accuracy> exp(core, block, i);
               const auto value = [&](std::size_t c) __attribute__((always_inline)) {
                 return leaf_or_zero(
                     c, [&]() __attribute__((always_inline)) {
@@ -218,9 +219,9 @@ SIMDSOFTMAX_NOINLINE void exp_sum_of_runs(const Runs<const In> x, const Runs<Out
 }
 
 // Factors from the sums, NaN where those are. False if a sum may hold more than the anchor allows.
-template <class T>
+template <class T, Accuracy accuracy>
 SIMDSOFTMAX_NOINLINE bool normalize_runs(std::size_t cols, std::size_t n, double smallest_normal,
-                                         BlockState<T>& block) {
+                                         BlockState<T, accuracy>& block) {
   constexpr std::size_t lanes = virtual_width<T>;
   const std::size_t most = lanes_of_chunk<T>(cols);
   const std::size_t used = cols < most ? cols : most;
@@ -229,7 +230,7 @@ SIMDSOFTMAX_NOINLINE bool normalize_runs(std::size_t cols, std::size_t n, double
     for (std::size_t l = 0; l < used; ++l) s[l] = load(of[l] + i);
     std::size_t present = used;
     std::size_t half = lanes / 2;
-    if constexpr (!BlockState<T>::compensated) {  // neighbours first
+    if constexpr (sizeof(T) == sizeof(float)) {  // neighbours first
       for (std::size_t l = 0; 2 * l < used; ++l) s[l] = 2 * l + 1 < used ? s[2 * l] + s[2 * l + 1] : s[2 * l];
       present = (used + 1) / 2;
       half /= 2;
@@ -246,7 +247,7 @@ SIMDSOFTMAX_NOINLINE bool normalize_runs(std::size_t cols, std::size_t n, double
     for (std::size_t k = 0; k < factor.count; ++k) {
       const std::size_t at = i + k * width<double>;
       F64 high, low(0.0);
-      if constexpr (BlockState<T>::compensated) {
+      if constexpr (BlockState<T, accuracy>::compensated) {
         low = halved(block.lanes_low, at);
         high = F64(0.0);
         for (std::size_t l = 0; l < used; ++l) {
@@ -256,7 +257,7 @@ SIMDSOFTMAX_NOINLINE bool normalize_runs(std::size_t cols, std::size_t n, double
         high = halved(block.lanes, at);
       }
       in_range = in_range && !any_above(high, F64(climbed_sum<T>));
-      const NormalFactors<T, F64> factors(high, low, smallest_normal);
+      const NormalFactors<T, F64, accuracy> factors(high, low, smallest_normal);
       factor.part[k] = xsimd::select(high == high, factors.factor, F64(Limits<double>::nan));
       factor_low.part[k] = xsimd::select(high == high, factors.factor_low, F64(Limits<double>::nan));
       smallest.part[k] = factors.smallest;
@@ -269,20 +270,21 @@ SIMDSOFTMAX_NOINLINE bool normalize_runs(std::size_t cols, std::size_t n, double
 }
 
 // Probabilities from the exponentials in the output, or from the logits once more.
-template <class In, class Out>
+template <class In, class Out, Accuracy accuracy>
 SIMDSOFTMAX_NOINLINE void scale_runs(const Runs<const In> x, const Runs<Out> y, std::size_t cols, std::size_t n,
-                                     const BlockState<Compute<In>>& block) {
+                                     const BlockState<Compute<In>, accuracy>& block) {
   using T = Compute<In>;
-  const ExpCore<T> core(ExpRange<T>::headroom);
+  const ExpCore<T, accuracy> core(ExpRange<T>::headroom);
   for (std::size_t c = 0; c < cols; ++c) {
     each_lanes<T>(
         n, [&](std::size_t i, std::size_t m) __attribute__((always_inline)) {
-          const Normalizer<T> normalize(load(block.factor + i), load(block.factor_low + i), load(block.smallest + i));
+          const Normalizer<T, accuracy> normalize(load(block.factor + i), load(block.factor_low + i),
+                                                  load(block.smallest + i));
           Vector<T> e;
           if constexpr (sizeof(Out) == sizeof(T)) {
             e = load_lanes(y[c] + i, m);
           } else {
-            e = LanesExp<T>(core, block, i)(load_lanes(x[c] + i, m));
+            e = LanesExp<T, accuracy>(core, block, i)(load_lanes(x[c] + i, m));
           }
           store_lanes(y[c] + i, m, normalize(e));
         });

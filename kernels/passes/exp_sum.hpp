@@ -9,12 +9,11 @@ namespace {
 
 // Adds exp(x) of n logits to the lanes, relative to the anchor of exp; the exponentials go to the sink. All calls for a
 // segment but the last take whole chunks. The sum is NaN if and only if a logit is NaN.
-template <class Source, class Sink, class Exp>
-SIMDSOFTMAX_NOINLINE void exp_sum_pass(const Source x, const Sink e, const Exp& exp_of, std::size_t n,
-                                       LaneSum<typename Source::T>& lanes) {
+template <class Source, class Sink, class Exp, class Lanes>
+SIMDSOFTMAX_NOINLINE void exp_sum_pass(const Source x, const Sink e, const Exp& exp_of, std::size_t n, Lanes& lanes) {
   using T = typename Source::T;
   const Exp exp = exp_of;
-  LaneSum<T> sum = lanes;
+  Lanes sum = lanes;
   std::size_t i = 0;
   const auto full = [&](std::size_t k) __attribute__((always_inline)) {
     const Vector<T> v = exp(x(i + k));

@@ -10,7 +10,7 @@
 // For f32 a chunk is rounded once, which the bound of softmax (4 ULP) has room for, and for no more than that; the f64
 // sums are then exact to about cols / 32 * 2^-53. For f64, where it has not, nothing is rounded: the lanes are
 // compensated. Plain ones behind a tree of eight measured 7 ULP; two doubles to a chunk would take 0.98 of the time and
-// have a bound of 4.5.
+// have a bound of 4.5. Lanes of exact rows, whose results are no doubles, are plain.
 
 #include "simd/split_sum.hpp"
 
@@ -50,7 +50,7 @@ SIMDSOFTMAX_INLINE F64 finished(F64 sum) {
 }
 
 // Of numbers none of which is negative, or of any.
-template <class T, bool any_sign = false>
+template <class T, Accuracy accuracy = Accuracy::balanced, bool any_sign = false>
 class LaneSum {
  public:
   SIMDSOFTMAX_INLINE LaneSum() {
@@ -99,13 +99,13 @@ class LaneSum {
   SIMDSOFTMAX_INLINE void scale(double factor) {
     repeat<count>([&](std::size_t i) __attribute__((always_inline)) {
       const F64 scaled = sums_[i] * F64(factor);
-      sums_[i] = compensated ? scaled : xsimd::select(sums_[i] < F64(addend_of_nan), scaled, sums_[i]);
+      sums_[i] = sizeof(T) == sizeof(double) ? scaled : xsimd::select(sums_[i] < F64(addend_of_nan), scaled, sums_[i]);
       if constexpr (compensated) low_[i] = low_[i] * F64(factor);
     });
   }
 
   SIMDSOFTMAX_INLINE SplitSum total() const {
-    if constexpr (!compensated) return {finished(lane_sum(halved_to_vector())), 0.0};
+    if constexpr (!compensated) return {finished_lanes(lane_sum(halved_to_vector())), 0.0};
     // Dominated by one lane, as they often are, the lanes must not be rounded again either.
     SplitSum sum = {0.0, lane_sum(halved_rest())};
     alignas(64) double lanes[virtual_width<T>];
@@ -114,12 +114,23 @@ class LaneSum {
     return sum;
   }
 
+  // Whether nothing that is added is rounded away.
+  static constexpr bool compensated = sizeof(T) == sizeof(double) && accuracy != Accuracy::exact;
+
   // For totals of several rows at once: the lanes, and what they or their rests have become when one vector holds them.
   static constexpr std::size_t count = virtual_width<T> / width<double>;
   SIMDSOFTMAX_INLINE F64 lanes(std::size_t i) const { return sums_[i]; }
   SIMDSOFTMAX_INLINE F64 halved_to_vector() const {
-    return halved<steps>([&](std::size_t i)
-                             __attribute__((always_inline)) { return add_neighbours(sums_[2 * i], sums_[2 * i + 1]); });
+    return halved<steps>([&](std::size_t i) __attribute__((always_inline)) {
+      if constexpr (sizeof(T) == sizeof(double)) return sums_[i];
+      return add_neighbours(sums_[2 * i], sums_[2 * i + 1]);
+    });
+  }
+  // The sum of all lanes in the units of what was added.
+  template <class Number>
+  SIMDSOFTMAX_INLINE static Number finished_lanes(Number sum) {
+    if constexpr (sizeof(T) == sizeof(double)) return sum;
+    return finished(sum);
   }
   SIMDSOFTMAX_INLINE F64 halved_rest() const {
     return halved<count>([&](std::size_t i) __attribute__((always_inline)) { return low_[i]; });
@@ -127,7 +138,6 @@ class LaneSum {
 
  private:
   static constexpr std::size_t steps = virtual_width<T> / width<T>;
-  static constexpr bool compensated = sizeof(T) == sizeof(double);
 
   // The vector at offset i of n values.
   template <class Full, class Last>
@@ -141,7 +151,11 @@ class LaneSum {
     sums_[2 * step + 1] = sums_[2 * step + 1] + second_addends(v);
   }
   SIMDSOFTMAX_INLINE void widen_add(std::size_t step, F64 v) {
-    any_sign ? accumulate(sums_[step], low_[step], v) : accumulate_positive(sums_[step], low_[step], v);
+    if constexpr (!compensated) {
+      sums_[step] = sums_[step] + v;
+    } else {
+      any_sign ? accumulate(sums_[step], low_[step], v) : accumulate_positive(sums_[step], low_[step], v);
+    }
   }
 
   // leaf(i) + leaf(i + half of count) for all i of the lower half, and so on.

@@ -134,6 +134,16 @@ SIMDSOFTMAX_NOINLINE bool narrow_span_pass(const EvenRows<const In>& x, BlockSha
   return max - min <= narrow_span<In> && max < giant && max > -giant && min > -giant;
 }
 
+template <class In, class Results>
+SIMDSOFTMAX_INLINE bool narrow_span_pass(const EvenRows<const Wide<In>>& x, BlockShape shape, double& max,
+                                         Results& results) {
+  float narrow_max = 0;
+  const EvenRows<const In> narrow = {reinterpret_cast<const In*>(x.first), x.stride};
+  const bool within = narrow_span_pass(narrow, shape, narrow_max, results);
+  max = static_cast<double>(narrow_max);
+  return within;
+}
+
 // Exponentials of a block, row behind row.
 template <class In, Accuracy accuracy, class Results>
 SIMDSOFTMAX_NOINLINE void narrow_exp_pass(const EvenRows<const In>& x, BlockShape shape, Compute<In> max,
@@ -168,7 +178,7 @@ SIMDSOFTMAX_NOINLINE void narrow_exp_sum_pass(const EvenRows<const In>& rows, Bl
     const In* const logits = x[r];
     const In* const next = x[rows_of_block + r];
     T* const e = to + r * cols;
-    return lanes_of<T>(
+    return lanes_of<T, accuracy>(
         cols,
         [&](std::size_t i) __attribute__((always_inline)) {
           __builtin_prefetch(next + i);
@@ -183,7 +193,7 @@ SIMDSOFTMAX_NOINLINE void narrow_exp_sum_pass(const EvenRows<const In>& rows, Bl
           return keep_first(v, m);
         });
   };
-  sum_rows<T>(shape.rows, lanes, totals);
+  sum_rows<LaneSum<T, accuracy>>(shape.rows, lanes, totals);
   results = y;
 }
 
@@ -234,7 +244,7 @@ class NarrowBlock {
       narrow_exp_sum_pass<In, accuracy>(x, block, max, exponentials(), results, totals);
     } else {
       narrow_exp_pass<In, accuracy>(x, block, max, exponentials(), results);
-      sum_stored_rows({exponentials(), rows, cols_}, totals);
+      sum_stored_rows<accuracy>({exponentials(), rows, cols_}, totals);
     }
     return true;
   }

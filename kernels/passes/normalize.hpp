@@ -11,8 +11,11 @@ namespace {
 // below the smallest normal number (a subnormal would be slow in whatever reads it, and would depend on FTZ).
 //
 // The factor is the sum of two numbers: its rounding alone would cost up to 1 ULP. Products with the lower one could be
-// subnormal, so the factor is kept 2^64 times as large and each result taken back, which is exact.
+// subnormal, so the factor is kept 2^64 times as large and each result taken back, which is exact. Fast rows, and exact
+// ones, whose results have less precision than what they are computed in, do with one number.
 constexpr double normalizer_lift = 0x1p64;
+template <Accuracy accuracy>
+constexpr bool has_single_factor = accuracy != Accuracy::balanced;
 
 SIMDSOFTMAX_INLINE double as_float(double v) { return static_cast<double>(static_cast<float>(v)); }
 SIMDSOFTMAX_INLINE F64 as_float(F64 v) { return low_half_f64(join_halves(v, v)); }
@@ -21,7 +24,7 @@ SIMDSOFTMAX_INLINE double product_error(double a, double b, double product) {
 }
 
 // From the sum of the exponentials of one row (Number is double), or of as many as F64 has lanes, in f64.
-template <class T, class Number>
+template <class T, class Number, Accuracy accuracy = Accuracy::balanced>
 struct NormalFactors {
   Number factor;
   Number factor_low;
@@ -32,6 +35,12 @@ struct NormalFactors {
     constexpr bool is_float = sizeof(T) == 4;
     constexpr double margin = 1 + (is_float ? 0x1p-22 : 0x1p-51);
     const Number all = high + low;
+    smallest = Number(smallest_normal) * all * Number(margin);
+    if constexpr (has_single_factor<accuracy>) {
+      factor = Number(1.0) / (is_float ? as_float(all) : all);
+      factor_low = Number(0.0);
+      return;
+    }
     const Number exact = Number(normalizer_lift) / all;
     if constexpr (is_float) {
       factor = as_float(exact);
@@ -42,7 +51,6 @@ struct NormalFactors {
       const Number remainder = (Number(normalizer_lift) - product) - product_error(factor, high, product);
       factor_low = (remainder - factor * low) * (exact * Number(1 / normalizer_lift));
     }
-    smallest = Number(smallest_normal) * all * Number(margin);
   }
 };
 
@@ -50,7 +58,7 @@ template <class T, Accuracy accuracy = Accuracy::balanced>
 class Normalizer {
  public:
   Normalizer(const SplitSum& sum, double smallest_normal) {
-    const NormalFactors<T, double> factors(sum.high, sum.low, smallest_normal);
+    const NormalFactors<T, double, accuracy> factors(sum.high, sum.low, smallest_normal);
     factor_ = Vector<T>(static_cast<T>(factors.factor));
     factor_low_ = Vector<T>(static_cast<T>(factors.factor_low));
     smallest_ = Vector<T>(static_cast<T>(factors.smallest));
@@ -60,6 +68,8 @@ class Normalizer {
       : factor_(factor), factor_low_(factor_low), smallest_(smallest) {}
 
   SIMDSOFTMAX_INLINE Vector<T> operator()(Vector<T> e) const {
+    // Both are normal numbers: sums lie between 2^(headroom - 1) and climbed_sum.
+    if constexpr (has_single_factor<accuracy>) return where_at_least(e, smallest_, e) * factor_;
     const Vector<T> lifted = scaled_unless_below(e, smallest_, factor_, factor_low_);
     return lifted * Vector<T>(static_cast<T>(1 / normalizer_lift));
   }
@@ -68,23 +78,6 @@ class Normalizer {
   Vector<T> factor_;
   Vector<T> factor_low_;
   Vector<T> smallest_;
-};
-
-// One factor, of the rounded sum. Both are normal numbers: sums lie between 2^(headroom - 1) and climbed_sum.
-template <>
-class Normalizer<float, Accuracy::fast> {
- public:
-  Normalizer(const SplitSum& sum, double smallest_normal) {
-    const NormalFactors<float, double> factors(sum.high, sum.low, smallest_normal);
-    factor_ = F32(1 / static_cast<float>(sum.high + sum.low));
-    smallest_ = F32(static_cast<float>(factors.smallest));
-  }
-
-  SIMDSOFTMAX_INLINE F32 operator()(F32 e) const { return where_at_least(e, smallest_, e) * factor_; }
-
- private:
-  F32 factor_;
-  F32 smallest_;
 };
 
 // Probabilities from stored exponentials. The sink may write where the source reads.

@@ -10,11 +10,11 @@ namespace {
 
 // The running maximum and the sum relative to its anchor, in one pass (Milakov and Gimelshein, arXiv:1805.02867, with
 // anchors in place of maxima: a new one scales the sums by a power of two, which is exact).
-template <class T>
+template <class T, Accuracy accuracy>
 struct OnlineSum {
   T max = -Limits<T>::infinity;
   std::int64_t anchor = 0;
-  LaneSum<T> sum;
+  LaneSum<T, accuracy> sum;
 
   // Follows the maximum up; false for a logit that needs another way (+inf, or beyond ExpRange::giant).
   SIMDSOFTMAX_INLINE bool climb(T chunk_max) {
@@ -31,11 +31,13 @@ struct OnlineSum {
 enum class Walk { done, needs_another_way };
 
 // Adds n logits to the state. All calls for a segment but the last take whole chunks.
-template <class Exp, class Source>
-SIMDSOFTMAX_NOINLINE Walk online_sum_pass(const Source x, OnlineSum<typename Source::T>& state, std::size_t n) {
+template <Accuracy accuracy, class Source>
+SIMDSOFTMAX_NOINLINE Walk online_sum_pass(const Source x, OnlineSum<typename Source::T, accuracy>& state,
+                                          std::size_t n) {
   using T = typename Source::T;
   using V = Vector<T>;
   constexpr std::size_t vectors = chunk_length<T> / width<T>;
+  using Exp = Exp<T, false, accuracy>;
   Exp exp(state.anchor);
   V max(state.max);
 

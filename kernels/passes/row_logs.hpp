@@ -71,7 +71,6 @@ SIMDSOFTMAX_NOINLINE void row_max_pass(const EvenRows<const In>& rows, BlockShap
   for (; r % width<double> != 0; ++r) max[r] = max[r - 1];
 }
 
-SIMDSOFTMAX_INLINE F64 load_f64(const float* p) { return low_half_f64(load_low_half(p)); }
 SIMDSOFTMAX_INLINE F64 load_f64(const double* p) { return load(p); }
 
 // Exponentials of ordinary numbers in the units of sums relative to the anchor: exp_in.

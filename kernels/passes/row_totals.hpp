@@ -124,9 +124,9 @@ class ShortLanes {
 };
 
 // Lane sums of n values: full(i), a vector of them, and first(i, m), the first m of one and zeros.
-template <class T, class Full, class First>
-SIMDSOFTMAX_INLINE LaneSum<T> lanes_of(std::size_t n, const Full& full, const First& first) {
-  LaneSum<T> sum;
+template <class T, Accuracy accuracy, class Full, class First>
+SIMDSOFTMAX_INLINE LaneSum<T, accuracy> lanes_of(std::size_t n, const Full& full, const First& first) {
+  LaneSum<T, accuracy> sum;
   std::size_t i = 0;
   const auto full_here = [&](std::size_t k) __attribute__((always_inline)) { return full(i + k); };
   const auto first_here = [&](std::size_t k, std::size_t m) __attribute__((always_inline)) { return first(i + k, m); };
@@ -161,12 +161,7 @@ SIMDSOFTMAX_INLINE void transpose(F64 (&square)[width<double>]) {
 // Sums of as many rows as F64 has lanes, each high + low.
 using GroupTotals = SplitSums;
 
-SIMDSOFTMAX_INLINE GroupTotals totals_of(const LaneSum<float>* lanes) {
-  const auto vector = [lanes](std::size_t i) __attribute__((always_inline)) { return lanes[i].halved_to_vector(); };
-  return {finished(halved<1>(0, vector)), F64(0.0)};
-}
-
-// The lanes of f64 are not halved: a row's are added one after the other, compensated. lanes(i): of row i.
+// Compensated lanes are not halved: a row's are added one after the other. lanes(i): of row i.
 template <class Lanes>
 SIMDSOFTMAX_INLINE void add_lanes(GroupTotals& totals, const Lanes& lanes) {
   F64 square[width<double>];
@@ -177,14 +172,20 @@ SIMDSOFTMAX_INLINE void add_lanes(GroupTotals& totals, const Lanes& lanes) {
   });
 }
 
-SIMDSOFTMAX_INLINE GroupTotals totals_of(const LaneSum<double>* lanes) {
-  const auto rest = [lanes](std::size_t i) __attribute__((always_inline)) { return lanes[i].halved_rest(); };
-  GroupTotals totals = {F64(0.0), halved<1>(0, rest)};
-  repeat<LaneSum<double>::count>([&](std::size_t k) __attribute__((always_inline)) {
-    add_lanes(
-        totals, [&](std::size_t i) __attribute__((always_inline)) { return lanes[i].lanes(k); });
-  });
-  return totals;
+template <class Lanes>
+SIMDSOFTMAX_INLINE GroupTotals totals_of(const Lanes* lanes) {
+  if constexpr (Lanes::compensated) {
+    const auto rest = [lanes](std::size_t i) __attribute__((always_inline)) { return lanes[i].halved_rest(); };
+    GroupTotals totals = {F64(0.0), halved<1>(0, rest)};
+    repeat<Lanes::count>([&](std::size_t k) __attribute__((always_inline)) {
+      add_lanes(
+          totals, [&](std::size_t i) __attribute__((always_inline)) { return lanes[i].lanes(k); });
+    });
+    return totals;
+  } else {
+    const auto vector = [lanes](std::size_t i) __attribute__((always_inline)) { return lanes[i].halved_to_vector(); };
+    return {Lanes::finished_lanes(halved<1>(0, vector)), F64(0.0)};
+  }
 }
 
 // Those of each row of a block, in whole groups.
@@ -198,12 +199,12 @@ struct RowTotals {
   }
 };
 
-// lanes(r): the LaneSum of a row. Rows behind the last one repeat it.
-template <class T, class Lanes>
+// lanes(r): the Sum, a LaneSum, of a row. Rows behind the last one repeat it.
+template <class Sum, class Lanes>
 SIMDSOFTMAX_INLINE void sum_rows(std::size_t rows, const Lanes& lanes, const RowTotals& totals) {
   constexpr std::size_t together = width<double>;
   for (std::size_t r = 0; r < rows; r += together) {
-    LaneSum<T> group[together];
+    Sum group[together];
     const std::size_t n = rows - r < together ? rows - r : together;
     for (std::size_t i = 0; i < n; ++i) group[i] = lanes(r + i);
     if (n == 1) {
@@ -250,17 +251,29 @@ SIMDSOFTMAX_NOINLINE void sum_short_rows(const Rows& all, const RowTotals& total
 }
 
 // For rows of f64 with no more columns than lanes.
-template <class Rows>
+template <Accuracy accuracy, class Rows>
 SIMDSOFTMAX_NOINLINE void sum_single_chunks(const Rows& all, const RowTotals& totals) {
   const Rows rows = all;
   const RowTotals to = totals;
+  using Sum = LaneSum<double, accuracy>;
   each_group(
       rows, [&](std::size_t r, const auto& row) __attribute__((always_inline)) {
         GroupTotals sums = {F64(0.0), F64(0.0)};
-        for (std::size_t c = 0; c < rows.cols; c += width<double>) {
-          const std::size_t n = rows.cols - c < width<double> ? rows.cols - c : width<double>;
-          add_lanes(
-              sums, [&](std::size_t i) __attribute__((always_inline)) { return row(i).first(c, n); });
+        if constexpr (Sum::compensated) {
+          for (std::size_t c = 0; c < rows.cols; c += width<double>) {
+            const std::size_t n = rows.cols - c < width<double> ? rows.cols - c : width<double>;
+            add_lanes(
+                sums, [&](std::size_t i) __attribute__((always_inline)) { return row(i).first(c, n); });
+          }
+        } else {
+          const auto vector = [&](std::size_t i) __attribute__((always_inline)) {
+            Sum lanes;
+            lanes.add_first(
+                rows.cols, [&](std::size_t c) __attribute__((always_inline)) { return row(i).whole(c); },
+                [&](std::size_t c, std::size_t n) __attribute__((always_inline)) { return row(i).first(c, n); });
+            return lanes.halved_to_vector();
+          };
+          sums.high = halved<1>(0, vector);
         }
         to.set(r, sums);
       });
@@ -282,20 +295,20 @@ SIMDSOFTMAX_NOINLINE void sum_pairs(const StoredRows<float>& stored, const RowTo
   }
 }
 
-template <class Rows>
+template <Accuracy accuracy, class Rows>
 SIMDSOFTMAX_NOINLINE void sum_long_rows(const Rows& all, const RowTotals& totals) {
   using T = typename Rows::T;
   const Rows rows = all;
   const auto lanes = [&](std::size_t r) __attribute__((always_inline)) {
     const auto row = rows[r];
-    return lanes_of<T>(
+    return lanes_of<T, accuracy>(
         rows.cols, [&](std::size_t i) __attribute__((always_inline)) { return row.whole(i); },
         [&](std::size_t i, std::size_t m) __attribute__((always_inline)) { return row.first(i, m); });
   };
-  sum_rows<T>(rows.rows, lanes, totals);
+  sum_rows<LaneSum<T, accuracy>>(rows.rows, lanes, totals);
 }
 
-template <class Rows>
+template <Accuracy accuracy = Accuracy::balanced, class Rows>
 SIMDSOFTMAX_INLINE void sum_rows(const Rows& rows, const RowTotals& totals) {
   if constexpr (sizeof(typename Rows::T) == sizeof(float)) {
     if (rows.cols <= shortest) return sum_short_rows<shortest>(rows, totals);
@@ -307,16 +320,19 @@ SIMDSOFTMAX_INLINE void sum_rows(const Rows& rows, const RowTotals& totals) {
       if (rest > 0 && rest <= virtual_width<float>) return sum_short_rows<16, true>(rows, totals);
       return sum_short_rows<32, true>(rows, totals);
     }
-  } else if (rows.cols <= virtual_width<double>) {
-    return sum_single_chunks(rows, totals);
+    return sum_long_rows<Accuracy::balanced>(rows, totals);
+  } else {
+    if (rows.cols <= virtual_width<double>) return sum_single_chunks<accuracy>(rows, totals);
+    sum_long_rows<accuracy>(rows, totals);
   }
-  sum_long_rows(rows, totals);
 }
+template <Accuracy>
 SIMDSOFTMAX_INLINE void sum_stored_rows(const StoredRows<float>& rows, const RowTotals& totals) {
   rows.cols == 2 ? sum_pairs(rows, totals) : sum_rows(rows, totals);
 }
+template <Accuracy accuracy>
 SIMDSOFTMAX_INLINE void sum_stored_rows(const StoredRows<double>& rows, const RowTotals& totals) {
-  sum_rows(rows, totals);
+  sum_rows<accuracy>(rows, totals);
 }
 
 }  // namespace

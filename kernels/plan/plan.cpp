@@ -72,10 +72,10 @@ struct Choice {
 };
 
 // Written past the caches: results of batches that no cache holds, where rows find room on the stack or not even in the
-// last level. Exact rows take longer than memory.
+// last level.
 bool should_stream(const Shape& shape, const CacheSizes& caches) {
   const std::size_t element = dtype_size(shape.logits) + dtype_size(shape.output);
-  return !shape.in_place && shape.accuracy != Accuracy::exact && shape.cols >= least_streamed &&
+  return !shape.in_place && shape.cols >= least_streamed &&
          exceeds(shape.rows, shape.cols * element, caches.last_level) &&
          (shape.cols * compute_size(shape) <= narrow_row_bytes || shape.cols * element > caches.last_level);
 }

@@ -215,6 +215,9 @@ SIMDSOFTMAX_INLINE void store_low_half(Half<D>* p, F32 v) {
   _mm_storel_epi64(reinterpret_cast<__m128i*>(p), narrow(v, Half<D>{}));
 }
 
+// A conversion of what lies in memory takes one step less than that of a register.
+SIMDSOFTMAX_INLINE F64 load_f64(const float* p) { return _mm256_cvtps_pd(_mm_loadu_ps(p)); }
+
 // The 64 bytes of a line, past the caches; others see them after stream_fence().
 SIMDSOFTMAX_INLINE void stream_line(const char* from, char* to) {
   for (int i = 0; i < 64; i += 32) {

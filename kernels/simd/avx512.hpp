@@ -220,6 +220,9 @@ SIMDSOFTMAX_INLINE void store_low_half(Half<D>* p, F32 v) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_castsi256_si128(narrow(v, Half<D>{})));
 }
 
+// A conversion of what lies in memory takes one step less than that of a register.
+SIMDSOFTMAX_INLINE F64 load_f64(const float* p) { return _mm512_cvtps_pd(_mm256_loadu_ps(p)); }
+
 // The 64 bytes of a line, past the caches; others see them after stream_fence().
 SIMDSOFTMAX_INLINE void stream_line(const char* from, char* to) {
   _mm512_stream_si512(reinterpret_cast<__m512i*>(to), _mm512_loadu_si512(from));

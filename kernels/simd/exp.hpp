@@ -3,6 +3,7 @@
 
 // exp as the passes use it. The translation unit has chosen the f32 core (exp_table.hpp or exp_polynomial.hpp) before.
 
+#include "simd/exp_exact.hpp"
 #include "simd/exp_fast.hpp"
 #include "simd/exp_range.hpp"
 

@@ -13,7 +13,7 @@
 namespace simdsoftmax::SIMDSOFTMAX_ISA {
 namespace {
 
-// exp in T for rows of an accuracy. Exact rows are balanced ones in f64.
+// exp in T for rows of an accuracy; the exact ones are computed in f64, to be rounded.
 template <class T, Accuracy accuracy = Accuracy::balanced>
 class ExpCore;
 

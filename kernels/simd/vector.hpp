@@ -75,9 +75,15 @@ struct Cut<float> {
   SIMDSOFTMAX_INLINE static F64 of(F64 v) { return v; }
 };
 
+// As many elements as F64 has lanes; avx2 and avx512 have their own for floats, which gcc would not make of this.
+template <class In>
+SIMDSOFTMAX_INLINE F64 load_f64(const In* p) {
+  return low_half_f64(load_low_half(p));
+}
+
 template <class In>
 SIMDSOFTMAX_INLINE F64 load(const Wide<In>* p) {
-  return low_half_f64(load_low_half(reinterpret_cast<const In*>(p)));
+  return load_f64(reinterpret_cast<const In*>(p));
 }
 template <class In>
 SIMDSOFTMAX_INLINE F64 load_first(const Wide<In>* p, std::size_t n, F64 fill) {

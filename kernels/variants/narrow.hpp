@@ -8,7 +8,7 @@
 namespace simdsoftmax::SIMDSOFTMAX_ISA {
 namespace {
 
-// The two parts of the factor that makes probabilities of exponentials, for each row; fast ones have the first alone.
+// The factor that makes probabilities of exponentials, for each row: of one number or two.
 // The arrays hold whole vectors.
 template <class T>
 struct RowFactors {
@@ -20,11 +20,12 @@ SIMDSOFTMAX_INLINE void store_as(double* to, F64 v) { store(to, v); }
 SIMDSOFTMAX_INLINE void store_as(float* to, F64 v) { store_low_half(to, to_low_half(v)); }
 
 // Of rows r, r + 1, ...
-template <class T>
+template <class T, Accuracy accuracy>
 SIMDSOFTMAX_INLINE void set_factors(std::size_t r, const GroupTotals& totals, const RowFactors<T>& factors) {
-  const NormalFactors<T, F64> of_rows(totals.high, totals.low, static_cast<double>(Limits<T>::smallest_normal));
+  const double smallest = static_cast<double>(Limits<T>::smallest_normal);
+  const NormalFactors<T, F64, accuracy> of_rows(totals.high, totals.low, smallest);
   store_as(factors.high + r, of_rows.factor);
-  store_as(factors.low + r, of_rows.factor_low);
+  if constexpr (!has_single_factor<accuracy>) store_as(factors.low + r, of_rows.factor_low);
 }
 
 // Those from column i on of at most `most`.
@@ -75,10 +76,10 @@ SIMDSOFTMAX_NOINLINE void narrow_scale_pass(const Compute<Out>* e, BlockShape sh
   for (std::size_t r = 0; r < block.rows; ++r, e += block.cols) {
     const Sink<Out> y{to[r]};
     const V high(factor.high[r]);
-    const V low(accuracy == Accuracy::fast ? T(0) : factor.low[r]);
+    const V low(has_single_factor<accuracy> ? T(0) : factor.low[r]);
     const auto probability = [&](std::size_t i) __attribute__((always_inline)) {
       const V v = load(e + i);
-      if constexpr (accuracy == Accuracy::fast) return v * high;
+      if constexpr (has_single_factor<accuracy>) return v * high;
       return mul_add(v, high, v * low) * unlift;
     };
     each_vector<T, halves>(
@@ -98,7 +99,7 @@ SIMDSOFTMAX_NOINLINE void packed_scale_pass(const float* e, std::size_t rows, co
   const auto probability = [&](std::size_t i) __attribute__((always_inline)) {
     const F32 v = load(e + i);
     const F32 high = spread<cols>(factor.high + i / cols);
-    if constexpr (accuracy == Accuracy::fast) return v * high;
+    if constexpr (has_single_factor<accuracy>) return v * high;
     return mul_add(v, high, v * spread<cols>(factor.low + i / cols)) * unlift;
   };
   for_each_vector<float>(
@@ -113,11 +114,8 @@ class Narrow {
   using T = Compute<In>;
 
  public:
-  // Exact rows take longer than memory.
-  static constexpr bool can_stream = sizeof(T) == sizeof(float) || sizeof(In) == sizeof(double);
-
   // streams: results are written past the caches where they can be.
-  Narrow(std::size_t cols, bool streams) : block_(cols), streams_(can_stream && streams) {}
+  Narrow(std::size_t cols, bool streams) : block_(cols), streams_(streams) {}
 
   std::size_t rows_at_once() const { return block_.rows_at_once(); }
   // Room for those of a row.
@@ -173,7 +171,7 @@ class Narrow {
         store(factors.high + r, reciprocal_of(join_halves(block_.totals(r).high, block_.totals(next).high)));
       }
     } else {
-      for (std::size_t r = 0; r < rows; r += width<double>) set_factors(r, block_.totals(r), factors);
+      for (std::size_t r = 0; r < rows; r += width<double>) set_factors<T, accuracy>(r, block_.totals(r), factors);
     }
     return factors;
   }
@@ -199,7 +197,7 @@ class Narrow {
     return false;
   }
 
-  NarrowBlock<In, accuracy, can_stream ? 2 : 1> block_;
+  NarrowBlock<In, accuracy, 2> block_;
   bool streams_;
   Drain drain_ = {{nullptr, nullptr, 0}};
   // A vector of them may be read from the last one on.

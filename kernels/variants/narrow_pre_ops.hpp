@@ -116,7 +116,7 @@ SIMDSOFTMAX_NOINLINE void pre_op_exp_sum_pass(const EvenRows<const float>& rows,
       store(e + i, v);
       return v;
     };
-    if constexpr (!hides && !ends) return lanes_of<float>(n, whole, part);
+    if constexpr (!hides && !ends) return lanes_of<float, Accuracy::balanced>(n, whole, part);
     LaneSum<float> sum;
     std::size_t i = 0;
     const auto in_chunk = [&](std::size_t k) __attribute__((always_inline)) { return whole(i + k); };
@@ -133,7 +133,7 @@ SIMDSOFTMAX_NOINLINE void pre_op_exp_sum_pass(const EvenRows<const float>& rows,
     }
     return sum;
   };
-  sum_rows<float>(block.rows, lanes, totals);
+  sum_rows<LaneSum<float>>(block.rows, lanes, totals);
 }
 
 // Probabilities of a block; 0 where columns take no part.
@@ -208,7 +208,7 @@ class NarrowPreOps {
     exponentiate(x, y, e, block, span.max, logits.max);
     const RowFactors<float> factors = {row_factor_, row_factor_low_};
     for (std::size_t r = 0; r < rows; r += width<double>) {
-      set_factors<float>(r, {load(high_ + r), load(low_ + r)}, factors);
+      set_factors<float, Accuracy::balanced>(r, {load(high_ + r), load(low_ + r)}, factors);
     }
     for (std::size_t r = 0; r < rows; ++r) {
       if (!(row_factor_[r] < Limits<float>::infinity)) return false;

@@ -23,7 +23,7 @@ struct Online {
   template <class Source, Accuracy accuracy>
   static RowState part_state(const RowLogits<Source, accuracy>& row, std::size_t part_begin, std::size_t part_end) {
     using T = typename Source::T;
-    OnlineSum<T> online;
+    OnlineSum<T, accuracy> online;
     RowState state = nothing;
     const auto range = row.visible(part_begin, part_end);
     for (std::size_t begin = range.begin; begin < range.end;) {
@@ -32,7 +32,7 @@ struct Online {
       online.sum = {};
       bool walked = true;
       row.x.each_tile(begin, end, [&](const auto& tile, std::size_t, std::size_t n) {
-        walked = walked && online_sum_pass<Exp<T, false, accuracy>>(tile, online, n) == Walk::done;
+        walked = walked && online_sum_pass(tile, online, n) == Walk::done;
       });
       if (!walked) return not_a_sum;
       const SplitSum sum = online.sum.total();

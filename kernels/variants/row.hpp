@@ -79,7 +79,7 @@ struct RowLogits {
                     std::size_t part_end) const {
     const Range range = visible(part_begin, part_end);
     return add_segments(anchor, shift, range.begin, range.end, [&](std::size_t begin, std::size_t end) {
-      LaneSum<T> lanes;
+      LaneSum<T, accuracy> lanes;
       x.each_tile(begin, end, [&](const auto& tile, std::size_t at, std::size_t n) {
         exp_sum_pass(tile, e.from(at - stash_first), exp, n, lanes);
       });

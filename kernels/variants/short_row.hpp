@@ -39,7 +39,7 @@ SIMDSOFTMAX_NOINLINE bool short_row(const In* x, Out* y, std::size_t cols) {
   if (!(near < most && near > -most)) return false;
   alignas(64) T e[longest_short<T>];
   const Exp<T, true, accuracy> exp(anchor_near(near), near);
-  const LaneSum<T> lanes = lanes_of<T>(
+  const auto lanes = lanes_of<T, accuracy>(
       cols,
       [&](std::size_t i) __attribute__((always_inline)) {
         const Vector<T> v = exp(load(x + i));
