@@ -68,6 +68,35 @@ TEST_P(LayoutTest, EveryAlignment) {
   }
 }
 
+// Rows that are longer than the room there is for exponentials: some of those lie in the output meanwhile, if it may
+// have them, and some are computed twice.
+TEST_P(LayoutTest, LongRowsAtOddAddresses) {
+  const std::size_t cols = slow_machine() ? 50001 : 100003;
+  const Bytes dense = encode(pair().in, normal_logits(in(), cols, 4, 26));
+  const Bytes expected = softmax(pair(), {1, cols}, dense, serial_options(SIMDSOFTMAX_THREE_PASS_RECOMPUTE));
+  constexpr std::size_t offset = 3;
+  const auto surrounded = [](const Bytes& bytes) {
+    Bytes around(bytes.size() + 2 * offset, poison);
+    std::copy(bytes.begin(), bytes.end(), around.begin() + offset);
+    return around;
+  };
+  for (const simdsoftmax_variant variant : variants()) {
+    const simdsoftmax_options options = serial_options(variant);
+    const Bytes logits = surrounded(dense);
+    Bytes output(expected.size() + 2 * offset, poison);
+    ASSERT_EQ(simdsoftmax_softmax_rows(logits.data() + offset, pair().in, 0, output.data() + offset, pair().out, 0, 1,
+                                       cols, &options),
+              SIMDSOFTMAX_OK);
+    ASSERT_TRUE(output == surrounded(expected)) << simdsoftmax_variant_name(variant);
+    if (pair().in != pair().out) continue;
+    Bytes memory = surrounded(dense);
+    ASSERT_EQ(simdsoftmax_softmax_rows(memory.data() + offset, pair().in, 0, memory.data() + offset, pair().out, 0, 1,
+                                       cols, &options),
+              SIMDSOFTMAX_OK);
+    ASSERT_TRUE(memory == surrounded(expected)) << "in place, " << simdsoftmax_variant_name(variant);
+  }
+}
+
 TEST_P(LayoutTest, PositionInABatch) {
   for (const std::size_t cols : {1U, 3U, 8U, 10U, 17U, 64U, 65U, 300U}) {
     const Shape shape{19, cols};

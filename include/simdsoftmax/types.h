@@ -108,7 +108,7 @@ enum {
  *
  * EXACT: computed in f64 and rounded once, to f32, f16 or bf16: at most 0.501 ULP, and all but a few in a million are
  *   the nearest number there is. For softmax, log_softmax, logsumexp, top_k, argmax, the losses and row states, with
- *   all that the options ask for. Softmax of f32: 1.5 to 2.5 times the time of BALANCED in cache, 4 times for rows of
+ *   all that the options ask for. Softmax of f32: 1.5 to 2.5 times the time of BALANCED in cache, 3 times for rows of
  *   more than 32,768 columns a thread, 1.4 to 1.8 times from memory.
  *
  * FAST: relative error at most 2^-12, beside the rounding to f16 or bf16. For softmax of dense rows, theta 1, without

@@ -175,7 +175,7 @@ class LossRows {
 
   StagedRow<T> staged(const Operand& output) {
     const StagedSource<T> x(task_.logits, task_.theta, nullptr, task_.cols, cursor_, tile_);
-    return {{x, nullptr, 0, true, team_}, StagedOutput<T>(output, cursor_, tile_)};
+    return {{x, {}, true, team_}, StagedOutput<T>(output, cursor_, tile_)};
   }
 
   std::size_t piece(std::size_t begin) const {

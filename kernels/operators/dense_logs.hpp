@@ -21,7 +21,7 @@ SIMDSOFTMAX_NOINLINE void walk_staged_row(const RowsTask& task, const RowCursor&
 
 template <class In>
 RowLogits<PlainRow<In>> dense_row(const RowsTask& task, const RowCursor& cursor, RowTeam& team) {
-  return {{reinterpret_cast<const In*>(cursor.at(task.logits)), task.cols}, nullptr, 0, true, team};
+  return {{reinterpret_cast<const In*>(cursor.at(task.logits)), task.cols}, {}, true, team};
 }
 
 // The state of a row relative to the anchor of its maximum; exponentials go to the sink. False if the row needs another

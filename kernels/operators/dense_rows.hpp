@@ -17,12 +17,13 @@ template <class T, Accuracy accuracy>
 SIMDSOFTMAX_NOINLINE void finish_alone(const RowsTask& task, const RowCursor& cursor, RowTeam& team) {
   Tile<T> tile;
   StagedRow<T, accuracy> row = staged_row<T, accuracy>(task, cursor, tile, team);
-  row.stash = nullptr;
+  row.stash = {};
   const RowState state = any_state(row);
   finish_any(row, state, task.empty_row_zeros);
 }
 
-// Exponentials of a row, or a thread's parts of it, whose output type cannot hold them; on the stack of the thread.
+// Exponentials of a row, or a thread's parts of it, whose output type cannot hold all of them; on the stack of the
+// thread.
 constexpr std::size_t scratch_length = 32768;
 
 template <class T>
@@ -40,19 +41,18 @@ SIMDSOFTMAX_NOINLINE void walk_single_rows(const RowsTask& task, RowCursor& curs
   for (; rows > 0; --rows, cursor.next()) {
     const auto* const x = reinterpret_cast<const In*>(cursor.at(task.logits));
     auto* const y = reinterpret_cast<Out*>(cursor.at(task.output));
-    T* stash = nullptr;
-    std::size_t stash_first = 0;
-    bool logits_survive = true;
+    const std::size_t first = row_team.first_column();
+    Stash<T> stash;
     if constexpr (stash_in_output) {
-      stash = reinterpret_cast<T*>(y);
-      logits_survive = !task.in_place;
-    } else if (row_team.last_column() - row_team.first_column() <= scratch.length) {
-      stash = scratch.exponentials;
-      stash_first = row_team.first_column();
+      stash = stash_in(reinterpret_cast<T*>(y), 0);
+    } else {
+      stash = stash_beside(scratch.exponentials, scratch.length, y, !task.in_place, first, row_team.last_column(),
+                           task.part_length);
     }
-    const auto* const results = reinterpret_cast<const char*>(y + stash_first);
+    const bool logits_survive = !stash_in_output || !task.in_place;
+    const auto* const results = reinterpret_cast<const char*>(y + first);
     Row<PlainRow<In>, PlainOutput<Out>, accuracy> row{
-        {{x, task.cols}, stash, stash_first, logits_survive, row_team, results, sizeof(Out)}, {y}};
+        {{x, task.cols}, stash, logits_survive, row_team, results, sizeof(Out)}, {y}};
     RowState state;
     const bool single = task.cols == 1;
     // Exponentials of finish_alone are not fast ones, so what is left to it must not depend on the variant.
@@ -65,7 +65,7 @@ SIMDSOFTMAX_NOINLINE void walk_single_rows(const RowsTask& task, RowCursor& curs
       finish_alone<T, accuracy == Accuracy::fast ? Accuracy::balanced : accuracy>(task, cursor, row_team);
     } else if (is_nan(state.sum)) {
       row.fill(Limits<T>::nan);
-    } else if (row.stash == nullptr && task.variant == Variant::streaming) {
+    } else if (row.stash.is_empty() && task.variant == Variant::streaming) {
       row.stream(state);
     } else {
       row.normalize(state);

@@ -21,7 +21,7 @@ void with_slice(const SliceTask& task, void* output, Dtype output_dtype, const W
   const RowCursor cursor(rows.grid, 0);
   Tile<T> tile;
   StagedRow<T, accuracy> row = staged_row<T, accuracy>(rows, cursor, tile, team);
-  row.stash = nullptr;
+  row.stash = {};
   work(row);
 }
 

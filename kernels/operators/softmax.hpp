@@ -18,7 +18,7 @@ bool walk(RowLogits<Source, accuracy>& row, Variant variant, RowState& state) {
       return ThreePassRecompute::walk(row, state);
     case Variant::streaming:  // alone, as a row of more than the caches hold
       if (row.x.last() - row.x.first() <= detail::segment_length) return Anchored::walk(row, state);
-      row.stash = nullptr;
+      row.stash = {};
       return Anchored::walk(row, state) || Online::walk(row, state);
     case Variant::online:
       return Online::walk(row, state);
@@ -48,7 +48,8 @@ RowState any_part_state(const RowLogits<Source, accuracy>& row, std::size_t begi
   const std::int64_t anchor = empty || !ordinary ? 0 : anchor_of(max);
   RowLogits<Source, accuracy> shifted = row;
   shifted.x = row.x.shifted(shift);
-  const RowState state = shifted.part_sum(NoSink<T>{}, Exp<T, true, accuracy>(anchor), anchor, shift, begin, end);
+  const RowState state =
+      shifted.part_sum(NoSink<T>{}, Exp<T, true, accuracy>(anchor), anchor, shift, row.visible(begin, end));
   if (is_nan(state.sum)) return not_a_sum;
   return empty ? nothing : state;
 }

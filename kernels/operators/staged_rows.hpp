@@ -23,15 +23,15 @@ StagedRow<T, accuracy> staged_row(const RowsTask& task, const RowCursor& cursor,
   const StagedOutput<T> y(task.output, cursor, tile);
   const bool in_tile = team.alone() && !x.is_in_memory() && x.last() - x.first() <= tile_length<T> &&
                        x.first() / tile_length<T> == (x.last() - (x.last() > x.first())) / tile_length<T>;
-  if (in_tile && (task.in_place || y.memory() == nullptr)) return {{x, tile.hi, x.first(), true, team}, y};
-  return {{x, y.memory(), 0, !task.in_place || y.memory() == nullptr, team}, y};
+  if (in_tile && (task.in_place || y.memory() == nullptr)) return {{x, stash_in(tile.hi, x.first()), true, team}, y};
+  return {{x, stash_in(y.memory(), 0), !task.in_place || y.memory() == nullptr, team}, y};
 }
 
 template <class T>
 SIMDSOFTMAX_NOINLINE double logsumexp_in(const RowsTask& task, const RowCursor& cursor, RowTeam& team) {
   Tile<T> tile;
   StagedRow<T> row = staged_row<T>(task, cursor, tile, team);
-  row.stash = nullptr;
+  row.stash = {};
   RowState state;
   if constexpr (sizeof(T) == 8) {
     // Relative to the maximum, which is the result where it has all of the mass.
@@ -59,7 +59,7 @@ void softmax_row(const RowsTask& task, const RowCursor& cursor, RowTeam& team, T
   // One column has exactly 1, which e * (1 / e) need not be.
   const bool single = task.cols == 1 && !row.x.has_sink();
   if (single || !walk(row, task.variant, state)) {
-    row.stash = nullptr;
+    row.stash = {};
     state = any_state(row);
     if (single && !is_nan(state.sum) && !is_nothing(state)) {
       row.fill(1);

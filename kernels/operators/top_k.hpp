@@ -17,7 +17,7 @@ class TopKRow {
       : task_(task),
         cursor_(cursor),
         tile_(tile),
-        row_{StagedSource<T>(task.logits, task.theta, task.pre_ops, task.cols, cursor, tile), nullptr, 0, true, team},
+        row_{StagedSource<T>(task.logits, task.theta, task.pre_ops, task.cols, cursor, tile), {}, true, team},
         largest_(task.k) {}
 
   void walk() {

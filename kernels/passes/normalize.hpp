@@ -90,6 +90,20 @@ SIMDSOFTMAX_NOINLINE void scale_pass(const Source e, const Sink y, const Normali
       [&](std::size_t i, std::size_t m) __attribute__((always_inline)) { y.first(i, m, normalize(e.first(i, m))); });
 }
 
+// The same from the last vector to the first.
+template <class Source, class Sink, class Normalizer>
+SIMDSOFTMAX_NOINLINE void scale_pass_from_last(const Source e, const Sink y, const Normalizer& normalizer,
+                                               std::size_t n) {
+  using T = typename Source::T;
+  const Normalizer normalize = normalizer;
+  std::size_t i = n / width<T> * width<T>;
+  if (i < n) y.first(i, n - i, normalize(e.first(i, n - i)));
+  while (i > 0) {
+    i -= width<T>;
+    y(i, normalize(e(i)));
+  }
+}
+
 // Probabilities from logits. The sink may write where the source reads.
 template <class Source, class Sink, class Exp, class Normalizer>
 SIMDSOFTMAX_NOINLINE void exp_scale_pass(const Source x, const Sink y, const Exp& exp_of, const Normalizer& normalizer,

@@ -12,7 +12,7 @@ namespace {
 struct Online {
   template <class Source, Accuracy accuracy>
   static bool walk(RowLogits<Source, accuracy>& row, RowState& state) {
-    row.stash = nullptr;
+    row.stash = {};
     state =
         row.with_sink(row.team.sum([&](std::size_t begin, std::size_t end) { return part_state(row, begin, end); }));
     // NaN here also stands for a part that needs another way; no part with mass, for a row without any.

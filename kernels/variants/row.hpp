@@ -6,6 +6,7 @@
 #include "passes/normalize.hpp"
 #include "simd/stream.hpp"
 #include "variants/row_team.hpp"
+#include "variants/stash.hpp"
 
 namespace simdsoftmax::SIMDSOFTMAX_ISA {
 namespace {
@@ -32,11 +33,10 @@ struct RowLogits {
   using AnchoredExp = Exp<T, Source::is_wide || accuracy != Accuracy::balanced, accuracy>;
 
   Source x;
-  T* stash;  // room for the row's exponentials, the one of column stash_first first; null when there is none
-  std::size_t stash_first;
+  Stash<T> stash;
   bool logits_survive;  // the stash does not lie on top of them
   RowTeam& team;
-  // For rows whose stash is never where results go: the result of column stash_first, and the bytes of one.
+  // For rows whose stash is never where results go: the result of the first column of the stash, and the bytes of one.
   const char* results = nullptr;
   std::size_t result_bytes = 0;
 
@@ -73,41 +73,46 @@ struct RowLogits {
     return team.max([&](std::size_t begin, std::size_t end) { return static_cast<double>(max_of(begin, end)); });
   }
 
-  // The state of a part relative to the anchor of exp; exponentials go to the sink, which begins at stash_first.
+  // The state of what is visible of a part relative to the anchor of exp; its exponentials go to the sink.
   template <class To, class ExpOf>
-  RowState part_sum(const To& e, const ExpOf& exp, std::int64_t anchor, const SplitSum& shift, std::size_t part_begin,
-                    std::size_t part_end) const {
-    const Range range = visible(part_begin, part_end);
+  RowState part_sum(const To& e, const ExpOf& exp, std::int64_t anchor, const SplitSum& shift,
+                    const Range& range) const {
     return add_segments(anchor, shift, range.begin, range.end, [&](std::size_t begin, std::size_t end) {
       LaneSum<T, accuracy> lanes;
       x.each_tile(begin, end, [&](const auto& tile, std::size_t at, std::size_t n) {
-        exp_sum_pass(tile, e.from(at - stash_first), exp, n, lanes);
+        exp_sum_pass(tile, e.from(at - range.begin), exp, n, lanes);
       });
       return lanes.total();
     });
   }
 
-  // The state of the row, sink included.
+  // The state of the row, the row's sink included.
   template <class To, class ExpOf>
   RowState sum(const To& e, const ExpOf& exp, std::int64_t anchor, const SplitSum& shift = no_shift) const {
-    return with_sink(
-        team.sum([&](std::size_t begin, std::size_t end) { return part_sum(e, exp, anchor, shift, begin, end); }));
+    return with_sink(team.sum([&](std::size_t begin, std::size_t end) {
+      const Range range = visible(begin, end);
+      return part_sum(e.from(range.begin), exp, anchor, shift, range);
+    }));
   }
 
-  // The same, exponentials going to the stash if there is one.
+  // The same, exponentials going to the stash as far as it has room.
   template <class ExpOf>
   RowState stashed_sum(const ExpOf& exp, std::int64_t anchor) const {
-    if (stash == nullptr) return sum(NoSink<T>{}, exp, anchor);
-    const RowState state = sum(stash_sink(), exp, anchor);
-    x.forget_tile();
-    return state;
+    const RowState state = team.sum([&](std::size_t begin, std::size_t end) {
+      const Range range = visible(begin, end);
+      T* const e = stash.at(range.begin);
+      if (e == nullptr) return part_sum(NoSink<T>{}, exp, anchor, no_shift, range);
+      return part_sum(stash_sink(e, range.begin), exp, anchor, no_shift, range);
+    });
+    if (!stash.is_empty()) x.forget_tile();
+    return with_sink(state);
   }
 
-  auto stash_sink() const {
+  auto stash_sink(T* e, std::size_t column) const {
     if constexpr (Source::is_wide) {
-      return FetchingSink<T>{stash, {results, result_bytes}};
+      return FetchingSink<T>{e, {results + (column - stash.first) * result_bytes, result_bytes}};
     } else {
-      return Sink<T>{stash};
+      return Sink<T>{e};
     }
   }
 
@@ -125,7 +130,6 @@ template <class Source, class RowOutput, Accuracy accuracy = Accuracy::balanced>
 struct Row : RowLogits<Source, accuracy> {
   using Logits = RowLogits<Source, accuracy>;
   using Logits::stash;
-  using Logits::stash_first;
   using Logits::team;
   using Logits::x;
   using typename Logits::Range;
@@ -138,23 +142,29 @@ struct Row : RowLogits<Source, accuracy> {
   void write(const Pass& pass, T hidden) const {
     team.each_part([&](std::size_t begin, std::size_t end) {
       const Range range = this->visible(begin, end);
-      x.each_tile(range.begin, range.end, [&](const auto& tile, std::size_t at, std::size_t n) {
-        pass(tile, y.sink(at), n);
-        y.flush(at, n);
-      });
+      write_range(pass, range);
       fill_around(range, begin, end, hidden);
     });
   }
 
-  // Probabilities from the exponentials in the stash, or from the logits once more.
+  // Probabilities from the exponentials in the stash, or from the logits once more. The last part comes first, and of
+  // what is lent the last vector: see Stash.
   void normalize(const RowState& state) const {
-    if (stash == nullptr) return normalize_logits(state);
-    team.each_part([&](std::size_t begin, std::size_t end) {
+    if (stash.is_empty()) return normalize_logits(state);
+    const auto scale = normalizer(state);
+    team.each_part_from_last([&](std::size_t begin, std::size_t end) {
       const Range range = this->visible(begin, end);
       const std::size_t n = range.end - range.begin;
       if (n == 0) return;
-      scale_pass(PlainSource<T>{stash + (range.begin - stash_first)}, y.sink(range.begin), normalizer(state), n);
-      y.flush(range.begin, n);
+      const PlainSource<T> e{stash.at(range.begin)};
+      if (e.x == nullptr) {
+        write_range(exp_scale(state), range);
+      } else if (stash.is_lent(range.begin)) {
+        scale_pass_from_last(e, y.sink(range.begin), scale, n);
+      } else {
+        scale_pass(e, y.sink(range.begin), scale, n);
+        y.flush(range.begin, n);
+      }
     });
     // Last, because the stash may lie where they pass through.
     team.each_part([&](std::size_t begin, std::size_t end) { fill_around(this->visible(begin, end), begin, end, 0); });
@@ -162,9 +172,7 @@ struct Row : RowLogits<Source, accuracy> {
   // above: whether a logit may be beyond the range of the state's anchor.
   template <bool above = false>
   void normalize_logits(const RowState& state) const {
-    const Exp<T, above, accuracy> exp(state.anchor);
-    const auto scale = normalizer(state);
-    write([&](const auto& tile, const auto& to, std::size_t n) { exp_scale_pass(tile, to, exp, scale, n); }, 0);
+    write(exp_scale<above>(state), 0);
   }
   Normalizer<T, accuracy> normalizer(const RowState& state) const { return {state.sum, y.smallest_normal()}; }
 
@@ -192,6 +200,20 @@ struct Row : RowLogits<Source, accuracy> {
   }
 
  private:
+  template <bool above = false>
+  auto exp_scale(const RowState& state) const {
+    return [exp = Exp<T, above, accuracy>(state.anchor), scale = normalizer(state)](
+               const auto& tile, const auto& to, std::size_t n) { exp_scale_pass(tile, to, exp, scale, n); };
+  }
+
+  template <class Pass>
+  void write_range(const Pass& pass, const Range& range) const {
+    x.each_tile(range.begin, range.end, [&](const auto& tile, std::size_t at, std::size_t n) {
+      pass(tile, y.sink(at), n);
+      y.flush(at, n);
+    });
+  }
+
   void fill_around(const Range& range, std::size_t begin, std::size_t end, T value) const {
     if (begin < range.begin) y.fill(begin, range.begin, value);
     if (range.end < end) y.fill(range.end, end, value);

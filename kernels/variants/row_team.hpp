@@ -35,6 +35,11 @@ class RowTeam {
     for (std::size_t p = first_; p < last_; ++p) work(begin(p), begin(p + 1));
   }
 
+  template <class Work>
+  void each_part_from_last(const Work& work) const {
+    for (std::size_t p = last_; p > first_; --p) work(begin(p - 1), begin(p));
+  }
+
   // The largest of what part_max(begin, end) gives for the parts of the row, NaN if the ISA keeps NaN in a maximum.
   template <class PartMax>
   double max(const PartMax& part_max) {

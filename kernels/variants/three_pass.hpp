@@ -26,7 +26,7 @@ struct ThreePass {
 struct ThreePassRecompute {
   template <class Source, Accuracy accuracy>
   static bool walk(RowLogits<Source, accuracy>& row, RowState& state) {
-    row.stash = nullptr;
+    row.stash = {};
     return ThreePass::walk(row, state);
   }
 };
