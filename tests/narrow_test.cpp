@@ -96,6 +96,41 @@ TEST_P(NarrowTest, RowsHaveTheBitsTheyHaveAlone) {
   }
 }
 
+// Blocks that lie elsewhere than the one before, reach too far, or have no place at all.
+std::vector<double> rows_of_many_levels(const Format& in, const Shape& shape) {
+  constexpr double levels[] = {0, 20, 70, -70, 0, 1000, -infinity, 1000, 31000, -5, 31000, -31000, 300, 0};
+  constexpr std::size_t count = sizeof levels / sizeof *levels;
+  std::vector<double> values = normal_logits(in, shape.rows * shape.cols, 4, 9);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const double value = values[i] + levels[i / shape.cols * count / shape.rows];
+    values[i] = std::isfinite(value) ? round_to(in, value) : value;
+  }
+  return values;
+}
+
+TEST_P(NarrowTest, BlocksOfManyLevels) {
+  for (const Shape& shape : {Shape{400, 33}, Shape{200, 200}, Shape{70, 600}}) {
+    const std::vector<double> values = rows_of_many_levels(in(), shape);
+    const Bytes logits = encode(pair().in, values);
+    const Bytes expected = one_by_one(shape, values);
+    ASSERT_EQ(softmax(pair(), shape, logits, serial_options(SIMDSOFTMAX_NARROW)), expected) << shape.cols;
+    ASSERT_EQ(softmax(pair(), shape, logits, serial_options(SIMDSOFTMAX_STREAMING)), expected) << shape.cols;
+    for (const double scale : {1.0, -0.3, 0.0, 1e-40, 50.0}) {
+      for (const bool causal : {false, true}) {
+        simdsoftmax_pre_ops pre_ops = SIMDSOFTMAX_PRE_OPS_INIT;
+        pre_ops.scale = scale;
+        pre_ops.causal = causal ? 1 : 0;
+        simdsoftmax_options options = serial_options(SIMDSOFTMAX_NARROW);
+        options.pre_ops = &pre_ops;
+        simdsoftmax_options staged = serial_options(SIMDSOFTMAX_ONLINE);
+        staged.pre_ops = &pre_ops;
+        ASSERT_EQ(softmax(pair(), shape, logits, options), softmax(pair(), shape, logits, staged))
+            << shape.cols << " columns, scale " << scale << (causal ? ", causal" : "");
+      }
+    }
+  }
+}
+
 // A grid of rows in three dimensions, of which the inner ones do not continue one another.
 TEST_P(NarrowTest, RowsOfATensor) {
   const std::size_t shape[] = {3, 5, 10};

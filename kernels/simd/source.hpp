@@ -52,6 +52,22 @@ struct PlainSource {
   }
 };
 
+// A logit at any address.
+SIMDSOFTMAX_INLINE float first_of(const float* x) {
+  float v;
+  __builtin_memcpy(&v, x, sizeof v);
+  return v;
+}
+SIMDSOFTMAX_INLINE double first_of(const double* x) {
+  double v;
+  __builtin_memcpy(&v, x, sizeof v);
+  return v;
+}
+template <class In>
+SIMDSOFTMAX_INLINE Compute<In> first_of(const In* x) {
+  return lane_max(load_first(x, 1, Vector<Compute<In>>(-Limits<Compute<In>>::infinity)));
+}
+
 // Logits that pre-operations have made.
 template <class Type>
 struct PairSource {

@@ -38,13 +38,8 @@ struct TimesFactor {
   }
 };
 
-struct LogitSpan {
-  float min;
-  float max;
-};
-
-// Of the logits that take part, and perhaps of some of the others. A NaN is passed over, or returned.
-SIMDSOFTMAX_NOINLINE LogitSpan span_pass(const EvenRows<const float>& x, const PreOpBlock& block) {
+// Of the logits that take part, and perhaps of some of the others.
+SIMDSOFTMAX_NOINLINE LogitSpan<float> span_pass(const EvenRows<const float>& x, const PreOpBlock& block) {
   const F32 infinite(Limits<float>::infinity);
   F32 least[2] = {infinite, infinite};
   F32 most[2] = {-infinite, -infinite};
@@ -72,26 +67,31 @@ SIMDSOFTMAX_NOINLINE LogitSpan span_pass(const EvenRows<const float>& x, const P
       most[0] = max_or_second(load_first(run + k, m, -infinite), most[0]);
     }
   }
-  return {-lane_max(-min_or_second(least[0], least[1])), lane_max(max_or_second(most[0], most[1]))};
+  return span_of<float>(min_or_second(least[0], least[1]), max_or_second(most[0], most[1]));
 }
 
-// Exponentials of a block, row behind row, 0 in what is left of a last chunk, and their sums. `any`: one of
-// the logits.
+// Exponentials of a block, row behind row, 0 in what is left of a last chunk, and their sums; how far the logits reach.
+// middle: any logit that may be among them.
 template <bool hides, bool ends, class Product>
-SIMDSOFTMAX_NOINLINE void pre_op_exp_sum_pass(const EvenRows<const float>& rows, const PreOpBlock& given,
-                                              const Product& product_of, std::int64_t anchor, float any, float* to,
-                                              const Destination& destination, const RowTotals& totals) {
+SIMDSOFTMAX_NOINLINE LogitSpan<float> pre_op_exp_sum_pass(const EvenRows<const float>& rows, const PreOpBlock& given,
+                                                          const Product& product_of, std::int64_t anchor, float middle,
+                                                          float* to, const Destination& destination,
+                                                          const RowTotals& totals) {
   const ExpCore<float> exp(anchor);
   const Product product = product_of;
   const PreOpBlock block = given;
   const EvenRows<const float> x = rows;
   const Destination y = destination;
+  F32 least(middle);
+  F32 most(middle);
   const auto lanes = [&](std::size_t r) __attribute__((always_inline)) {
     const float* const logits = x[r];
     const float* const next = x[block.rows + r];
     float* const e = to + r * block.cols;
     const auto* const hidden = reinterpret_cast<const unsigned char*>(block.hidden + r * block.hidden_stride);
     const auto exponential = [&](std::size_t i, F32 logit) __attribute__((always_inline)) {
+      least = min_or_second(logit, least);
+      most = max_or_second(logit, most);
       const F32 v = exp(product(logit));
       if constexpr (hides) return zero_where(hidden, i, v);
       return v;
@@ -112,7 +112,7 @@ SIMDSOFTMAX_NOINLINE void pre_op_exp_sum_pass(const EvenRows<const float>& rows,
       return v;
     };
     const auto part = [&](std::size_t i, std::size_t m) __attribute__((always_inline)) {
-      const F32 v = keep_first(exponential(i, load_first(logits + i, m, F32(any))), m);
+      const F32 v = keep_first(exponential(i, load_first(logits + i, m, F32(middle))), m);
       store(e + i, v);
       return v;
     };
@@ -134,6 +134,7 @@ SIMDSOFTMAX_NOINLINE void pre_op_exp_sum_pass(const EvenRows<const float>& rows,
     return sum;
   };
   sum_rows<LaneSum<float>>(block.rows, lanes, totals);
+  return span_of<float>(least, most);
 }
 
 // Probabilities of a block; 0 where columns take no part.
@@ -170,6 +171,7 @@ class NarrowPreOps {
         rows_at_once_(narrow_rows<float>(cols, ends ? 2 * narrow_block_bytes : narrow_block_bytes)),
         factor_(static_cast<float>(theta)),
         factor_low_(static_cast<float>(theta - static_cast<double>(factor_))),
+        middle_(narrow_span<float> / magnitude(factor_), ExpRange<float>::giant / magnitude(factor_)),
         ends_(ends),
         streams_(streams) {}
 
@@ -194,18 +196,16 @@ class NarrowPreOps {
             bool in_place) {
     const PreOpBlock block = {
         rows, cols_, visible_, hidden_rows > 0 ? hidden_ : nullptr, hidden_rows > 1 ? words_of_row() : 0, next_masks_};
-    const LogitSpan logits = span_pass(x, block);
-    const float a = logits.min * factor_;
-    const float b = logits.max * factor_;
-    const LogitSpan span = factor_ < 0 ? LogitSpan{b, a} : LogitSpan{a, b};
-    constexpr float giant = ExpRange<float>::giant;
-    if (!(span.max - span.min <= narrow_span<float> && span.max < giant && span.min > -giant)) return false;
-    if (logits.min > logits.max) return false;  // there are none
+    std::size_t first = 0;
+    while (first < rows && visible_[first] == 0) ++first;
+    if (first == rows) return false;
     // Long rows leave no room beside them in L1.
     float* const e = !streams_ && !in_place && cols_ > longest_on_stack && cols_ % chunk_length<float> == 0
                          ? y.first
                          : exponentials_;
-    exponentiate(x, y, e, block, span.max, logits.max);
+    const bool together = middle_.settle(
+        first_of(x[first]), [&] { return span_pass(x, block); }, [&] { return exponentiate(x, y, e, block); });
+    if (!together) return false;
     const RowFactors<float> factors = {row_factor_, row_factor_low_};
     for (std::size_t r = 0; r < rows; r += width<double>) {
       set_factors<float, Accuracy::balanced>(r, {load(high_ + r), load(low_ + r)}, factors);
@@ -229,28 +229,30 @@ class NarrowPreOps {
   static constexpr std::size_t longest_on_stack = 2048;
   static constexpr std::size_t hidden_words = longest_narrow<float> / 64;  // words_of_row() of all rows
 
-  void exponentiate(const EvenRows<const float>& x, const EvenRows<float>& y, float* e, const PreOpBlock& block,
-                    float max, float any) {
+  static float magnitude(float x) { return x < 0 ? -x : x; }
+
+  LogitSpan<float> exponentiate(const EvenRows<const float>& x, const EvenRows<float>& y, float* e,
+                                const PreOpBlock& block) {
     const Destination destination = streams_ ? Destination{reinterpret_cast<char*>(e), 0, 0} : destination_of(y);
     const RowTotals totals = {high_, low_};
     const auto pass = [&](const auto& product) {
-      const std::int64_t anchor = anchor_of(max) - narrow_lift<float>;
+      const float middle = middle_.value();
+      const std::int64_t anchor = anchor_near(middle * factor_);
       if (block.hidden != nullptr) {
-        pre_op_exp_sum_pass<true, false>(x, block, product, anchor, any, e, destination, totals);
-      } else if (ends_) {
-        pre_op_exp_sum_pass<false, true>(x, block, product, anchor, any, e, destination, totals);
-      } else {
-        pre_op_exp_sum_pass<false, false>(x, block, product, anchor, any, e, destination, totals);
+        return pre_op_exp_sum_pass<true, false>(x, block, product, anchor, middle, e, destination, totals);
       }
+      if (ends_) return pre_op_exp_sum_pass<false, true>(x, block, product, anchor, middle, e, destination, totals);
+      return pre_op_exp_sum_pass<false, false>(x, block, product, anchor, middle, e, destination, totals);
     };
     if (factor_ == 1 && factor_low_ == 0) return pass(AsTheyAre{});
-    pass(TimesFactor{F32(factor_), F32(factor_low_)});
+    return pass(TimesFactor{F32(factor_), F32(factor_low_)});
   }
 
   std::size_t cols_;
   std::size_t rows_at_once_;
   float factor_;
   float factor_low_;
+  BlockMiddle<float> middle_;
   bool ends_;
   bool streams_;
   NextMasks next_masks_ = {nullptr, 0, 0};

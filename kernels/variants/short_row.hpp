@@ -12,22 +12,6 @@ namespace {
 template <class T>
 constexpr std::size_t longest_short = 8192 / sizeof(T);
 
-// At any address.
-SIMDSOFTMAX_INLINE float first_of(const float* x) {
-  float v;
-  __builtin_memcpy(&v, x, sizeof v);
-  return v;
-}
-SIMDSOFTMAX_INLINE double first_of(const double* x) {
-  double v;
-  __builtin_memcpy(&v, x, sizeof v);
-  return v;
-}
-template <class In>
-SIMDSOFTMAX_INLINE Compute<In> first_of(const In* x) {
-  return lane_max(load_first(x, 1, Vector<Compute<In>>(-Limits<Compute<In>>::infinity)));
-}
-
 // A row that is all of a call: what counts is how long each step waits for the one before. Any power of two near the
 // maximum serves as anchor, and that of the first logit is known before the others have been looked at. False, with
 // nothing written, if a logit lies too far above it, or the first one is infinite, NaN or huge.
