@@ -180,7 +180,10 @@ class Results(DriverTest):
             self.assertEqual(set(errors), {"auto", "auto:exact", "auto:fast"})
             self.assertLess(errors["auto:exact"], 0.501)
             self.assertGreater(errors["auto"], 0.501)
-            self.assertGreater(errors["auto:fast"], 100)
+            if isa == "sse2":  # has no fast rows
+                self.assertEqual(errors["auto:fast"], errors["auto"])
+            else:
+                self.assertGreater(errors["auto:fast"], 100)
             self.assertRegex(out, rf"\n[ 0-9x]+ {isa} +auto:exact ")
 
     def test_operators_stand_beside_softmax(self):

@@ -112,9 +112,10 @@ enum {
  *   more than 32,768 columns a thread, 1.4 to 1.8 times from memory.
  *
  * FAST: relative error at most 2^-12, beside the rounding to f16 or bf16. For softmax of dense rows, theta 1, without
- *   pre-operations, to a type as wide as that of the logits; whatever else is as BALANCED has it, and so are rows whose
- *   largest logit is 2^15 (sse2: 2^8) or more in magnitude. Gradients of softmax and log_softmax are always computed in
- *   f64. */
+ *   pre-operations, to a type as wide as that of the logits, on ISAs with fma; whatever else is as BALANCED has it, and
+ *   so are rows whose largest logit is 2^15 or more in magnitude.
+ *
+ * Gradients of softmax and log_softmax are always computed in f64. */
 typedef int32_t simdsoftmax_accuracy;
 enum {
   SIMDSOFTMAX_BALANCED = 0, /* at most 4 ULP of f32, 0.51 ULP of f16 and bf16; of each function: where it is declared */

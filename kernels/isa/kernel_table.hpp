@@ -210,6 +210,7 @@ struct PassTable {
   double (*exp_sum)(const float* x, std::size_t n, float max);
   double (*exp_sum_store)(const float* x, float* e, std::size_t n, float max);
   double (*exp_sum_store_exact)(const float* x, double* e, std::size_t n, float max);
+  double (*exp_sum_store_fast)(const float* x, float* e, std::size_t n, float max);  // null without fast rows
   void (*scale)(float* e, std::size_t n, double sum);
 };
 

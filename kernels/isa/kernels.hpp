@@ -29,8 +29,8 @@ constexpr void add_compute_type(KernelTable& table, int index) {
   table.logsumexp[index] = logsumexp_of<T>;
 }
 
-// f64 rows have one accuracy. Exact halves go the general way, and fast results of another type than their logits are
-// balanced: kernels for each pair would double what is compiled.
+// f64 rows have one accuracy. Exact halves go the general way, and fast results of another type than their logits, or
+// without fma, are balanced: kernels for each pair would double what is compiled.
 template <class In, class Out>
 constexpr void add_pair(KernelTable& table, Dtype in, Dtype out) {
   const auto add = [&](Accuracy accuracy, detail::Kernel kernel) {
@@ -47,7 +47,7 @@ constexpr void add_pair(KernelTable& table, Dtype in, Dtype out) {
   } else {
     add(Accuracy::exact, walk_rows<double, Accuracy::exact>);
   }
-  if constexpr (!is_f64 && sizeof(In) == sizeof(Out)) {
+  if constexpr (has_fma && !is_f64 && sizeof(In) == sizeof(Out)) {
     add(Accuracy::fast, walk_dense_rows<In, Out, Accuracy::fast>);
   } else {
     add(Accuracy::fast, walk_dense_rows<In, Out>);
@@ -69,6 +69,9 @@ inline double exp_sum_store_alone(const float* x, float* e, std::size_t n, float
 inline double exp_sum_store_exact(const float* x, double* e, std::size_t n, float max) {
   return exp_sum_of<Wide<float>, Accuracy::exact>(reinterpret_cast<const Wide<float>*>(x), Sink<double>{e}, n, max);
 }
+inline double exp_sum_store_fast(const float* x, float* e, std::size_t n, float max) {
+  return exp_sum_of<float, Accuracy::fast>(x, Sink<float>{e}, n, max);
+}
 inline void scale_alone(float* e, std::size_t n, double sum) {
   scale_pass(PlainSource<float>{e}, Sink<float>{e}, Normalizer<float>({sum, 0.0}, Limits<float>::smallest_normal), n);
 }
@@ -89,7 +92,9 @@ constexpr KernelTable make_table(const char* isa) {
   add_compute_type<double>(table, 1);
   add_compute_type<double, Accuracy::exact>(table, 2);
   table.merge = merge;
-  table.passes = {max_alone, exp_sum_alone, exp_sum_store_alone, exp_sum_store_exact, scale_alone};
+  table.passes = {
+      max_alone,  exp_sum_alone, exp_sum_store_alone, exp_sum_store_exact, has_fma ? exp_sum_store_fast : nullptr,
+      scale_alone};
   return table;
 }
 

@@ -68,6 +68,13 @@ class LaneSum {
     });
   }
 
+  // The same for the first chunk, in less time.
+  template <class Full>
+  SIMDSOFTMAX_INLINE void begin(const Full& full) {
+    static_assert(sizeof(T) == sizeof(double) && !any_sign);
+    repeat<steps>([&](std::size_t step) __attribute__((always_inline)) { sums_[step] = full(step * width<T>); });
+  }
+
   // Adds the n first values of a chunk, 0 < n < chunk_length. last(i, m): the first m values at offset i, zeros after.
   template <class Full, class Last>
   SIMDSOFTMAX_INLINE void add_first(std::size_t n, const Full& full, const Last& last) {

@@ -45,7 +45,6 @@ struct ExpectedLines {
     __builtin_prefetch(at(row, column), written);
   }
   ExpectedLines from(std::size_t row) const { return {at(row, 0), row_stride, element}; }
-  SIMDSOFTMAX_INLINE void meanwhile() const {}
 
  private:
   SIMDSOFTMAX_INLINE const char* at(std::size_t row, std::size_t column) const {
@@ -68,8 +67,6 @@ struct Drain {
   LineCopy lines;
 
   SIMDSOFTMAX_INLINE void expect(std::size_t, std::size_t) { lines.next(); }
-  // For passes that take less time than memory would need for a line a vector.
-  SIMDSOFTMAX_INLINE void meanwhile() { lines.next(); }
 };
 
 struct BlockShape {
@@ -113,11 +110,9 @@ SIMDSOFTMAX_INLINE LogitSpan<T> span_of(Vector<T> least, Vector<T> most) {
   return {-lane_max(-least), lane_max(most)};
 }
 
-template <class In, class Results>
-SIMDSOFTMAX_NOINLINE LogitSpan<Compute<In>> narrow_span_pass(const EvenRows<const In>& x, BlockShape shape,
-                                                             Results& results) {
+template <class In>
+SIMDSOFTMAX_NOINLINE LogitSpan<Compute<In>> narrow_span_pass(const EvenRows<const In>& x, BlockShape shape) {
   using T = Compute<In>;
-  Results y = results;
   using V = Vector<T>;
   const V infinite(Limits<T>::infinity);
   V least[2] = {infinite, infinite};
@@ -127,7 +122,6 @@ SIMDSOFTMAX_NOINLINE LogitSpan<Compute<In>> narrow_span_pass(const EvenRows<cons
         cover<T>(
             n,
             [&](std::size_t i, int k) __attribute__((always_inline)) {
-              if (i % (4 * width<T>) == 0) y.meanwhile();
               const V v = load(run + i);
               least[k] = min_or_second(v, least[k]);
               most[k] = max_or_second(v, most[k]);
@@ -137,7 +131,6 @@ SIMDSOFTMAX_NOINLINE LogitSpan<Compute<In>> narrow_span_pass(const EvenRows<cons
               most[0] = max_or_second(load_first(run, n, -infinite), most[0]);
             });
       });
-  results = y;
   return span_of<T>(min_or_second(least[0], least[1]), max_or_second(most[0], most[1]));
 }
 
@@ -288,7 +281,7 @@ class NarrowBlock {
   bool exponentiate(const EvenRows<const In>& x, std::size_t rows, Results& results) {
     const BlockShape block = shape(rows);
     return middle_.settle(
-        first_of(x.first), [&] { return narrow_span_pass(x, block, results); },
+        first_of(x.first), [&] { return narrow_span_pass(x, block); },
         [&] { return exponentiate_about_middle(x, block, results); });
   }
 

@@ -124,12 +124,17 @@ class ShortLanes {
 };
 
 // Lane sums of n values: full(i), a vector of them, and first(i, m), the first m of one and zeros.
-template <class T, Accuracy accuracy, class Full, class First>
+// begins: there is a whole chunk, and its values are not much to ask for twice in the code.
+template <class T, Accuracy accuracy, bool begins = false, class Full, class First>
 SIMDSOFTMAX_INLINE LaneSum<T, accuracy> lanes_of(std::size_t n, const Full& full, const First& first) {
   LaneSum<T, accuracy> sum;
   std::size_t i = 0;
   const auto full_here = [&](std::size_t k) __attribute__((always_inline)) { return full(i + k); };
   const auto first_here = [&](std::size_t k, std::size_t m) __attribute__((always_inline)) { return first(i + k, m); };
+  if constexpr (begins) {
+    sum.begin(full_here);
+    i = chunk_length<T>;
+  }
   for (; i + chunk_length<T> <= n; i += chunk_length<T>) sum.add(full_here);
   if (i < n) sum.add_first(n - i, full_here, first_here);
   return sum;
@@ -301,7 +306,7 @@ SIMDSOFTMAX_NOINLINE void sum_long_rows(const Rows& all, const RowTotals& totals
   const Rows rows = all;
   const auto lanes = [&](std::size_t r) __attribute__((always_inline)) {
     const auto row = rows[r];
-    return lanes_of<T, accuracy>(
+    return lanes_of<T, accuracy, sizeof(T) == sizeof(double)>(
         rows.cols, [&](std::size_t i) __attribute__((always_inline)) { return row.whole(i); },
         [&](std::size_t i, std::size_t m) __attribute__((always_inline)) { return row.first(i, m); });
   };

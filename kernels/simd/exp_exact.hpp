@@ -40,7 +40,8 @@ class ExpCore<double, Accuracy::exact> {
 
   template <class Logit, class Anchored>
   SIMDSOFTMAX_INLINE F64 exp(const Logit& x, const Anchored& anchored) const {
-    // n is an integer in the low bits, with all of the exponent added to it where there is fma (as in exp_fast.hpp).
+    // n is an integer in the low bits, with all of the exponent added to it. Not so without fma: where a
+    // product ends in a half, n would depend on whether that is odd.
     const F64 hi = high_part<double>(x);
     const F64 shifted = mul_add(hi, F64(log2_e), shift_);
     const F64 f = added_low_part(fraction(hi, shifted), x);

@@ -12,34 +12,30 @@ namespace {
 //   n = x * log2(e) rounded,  f = x * log2(e) - n,  |f| <= 1/2 (1 + 2^-10),  C e^x = 2^n * p(f)
 // p: Remez fit of degree 3 to the relative error of 2^f, 7.6e-5 (2^-13.7). That of log2(e) as a float, 1.3e-8,
 // acts as a theta so much off 1: beside the factor that cancels in the division by the sum, an exponential that is not
-// flushed has at most 87 times of it. Without fma the product adds 1e-5. Needs rounding to nearest.
+// flushed has at most 87 times of it. Needs fma (by products that are rounded n would depend on the anchor where one
+// ends in a half) and rounding to nearest.
 template <>
 class ExpCore<float, Accuracy::fast> {
  public:
   explicit ExpCore(std::int64_t anchor)
-      : shift_(integer(has_fma ? float_bias + ExpRange<float>::headroom - anchor : 0)),
-        bits_(shift_left<23>(integer(float_bias + ExpRange<float>::headroom - anchor))) {}
+      : shift_(static_cast<float>(0xc00000 + float_bias + ExpRange<float>::headroom - anchor)) {}
 
   SIMDSOFTMAX_INLINE F32 operator()(F32 x) const {
-    // n is an integer in the low bits, with all of the exponent added to it. Not so without fma: where a product ends
-    // in one half, n would depend on whether that is odd.
+    // n is an integer in the low bits, with all of the exponent added to it.
     const F32 log2_of_e(0x1.715476p+0f);
     const F32 shifted = mul_add(x, log2_of_e, shift_);
     const F32 f = mul_add(x, log2_of_e, shift_ - shifted);
     F32 p = mul_add(f, F32(0x1.c3f604p-5f), F32(0x1.f0e086p-3f));
     p = mul_add(p, f, F32(0x1.62f32ap-1f));
     p = mul_add(p, f, F32(0x1.fff68ap-1f));
-    F32 power = shift_left<23>(shifted);
-    if constexpr (!has_fma) power = add_bits(power, bits_);
+    const F32 power = shift_left<23>(shifted);
     return p * power;  // NaN with NaN, whatever became of its bits
   }
 
  private:
   static constexpr int float_bias = 127;
-  static F32 integer(std::int64_t n) { return F32(static_cast<float>(0xc00000 + n)); }
 
   F32 shift_;
-  F32 bits_;
 };
 
 }  // namespace

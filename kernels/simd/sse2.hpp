@@ -192,25 +192,26 @@ SIMDSOFTMAX_INLINE Half<Dtype::bf16> narrow(float value, Half<Dtype::bf16>) {
   return {static_cast<std::uint16_t>((bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16)};
 }
 
+// Not inlined: lane by lane in every pass they were a third of all code, and took minutes to compile.
 template <Dtype D>
-SIMDSOFTMAX_INLINE F32 load_first(const Half<D>* p, std::size_t n, F32 fill) {
+SIMDSOFTMAX_NOINLINE F32 load_first(const Half<D>* p, std::size_t n, F32 fill) {
   LaneBuffer<4, float> buffer;
   fill.store_aligned(buffer.lane);
   for (std::size_t i = 0; i < n; ++i) buffer.lane[i] = widen(p[i]);
   return F32::load_aligned(buffer.lane);
 }
 template <Dtype D>
-SIMDSOFTMAX_INLINE void store_first(Half<D>* p, std::size_t n, F32 v) {
+SIMDSOFTMAX_NOINLINE void store_first(Half<D>* p, std::size_t n, F32 v) {
   LaneBuffer<4, float> buffer;
   v.store_aligned(buffer.lane);
   for (std::size_t i = 0; i < n; ++i) p[i] = narrow(buffer.lane[i], Half<D>{});
 }
 template <Dtype D>
-SIMDSOFTMAX_INLINE F32 load(const Half<D>* p) {
+SIMDSOFTMAX_NOINLINE F32 load(const Half<D>* p) {
   return load_first(p, 4, F32(0.0f));
 }
 template <Dtype D>
-SIMDSOFTMAX_INLINE void store(Half<D>* p, F32 v) {
+SIMDSOFTMAX_NOINLINE void store(Half<D>* p, F32 v) {
   store_first(p, 4, v);
 }
 
