@@ -15,17 +15,6 @@ namespace {
 // -1 until the environment has been read.
 std::atomic<int> verbose_switch{-1};
 
-bool is_verbose() {
-  int value = verbose_switch.load(std::memory_order_relaxed);
-  if (value < 0) {
-    const char* const text = std::getenv("SIMDSOFTMAX_VERBOSE");
-    const int fresh = text != nullptr && *text != '\0' && std::strcmp(text, "0") != 0;
-    // A switch set meanwhile stays.
-    if (verbose_switch.compare_exchange_strong(value, fresh)) value = fresh;
-  }
-  return value != 0;
-}
-
 std::uint64_t mix(std::uint64_t hash, std::uint64_t value) {
   hash = (hash ^ value) * 0x9E3779B97F4A7C15u;
   return hash ^ (hash >> 32);
@@ -53,8 +42,19 @@ const char* dtype_name(Dtype dtype) {
 
 }  // namespace
 
+bool reports_calls() {
+  int value = verbose_switch.load(std::memory_order_relaxed);
+  if (value < 0) {
+    const char* const text = std::getenv("SIMDSOFTMAX_VERBOSE");
+    const int fresh = text != nullptr && *text != '\0' && std::strcmp(text, "0") != 0;
+    // A switch set meanwhile stays.
+    if (verbose_switch.compare_exchange_strong(value, fresh)) value = fresh;
+  }
+  return value != 0;
+}
+
 void report_call(const char* function, const char* isa, const Shape& shape, const Plan& plan) {
-  if (!is_verbose()) return;
+  if (!reports_calls()) return;
   std::uint64_t fingerprint = mix(mix(0, shape.rows), shape.cols);
   fingerprint =
       mix(fingerprint, static_cast<std::uint64_t>(shape.logits) * 8 + static_cast<std::uint64_t>(shape.output));

@@ -204,6 +204,9 @@ struct SliceTask {
 // of several shares each row, all of its threads call it with the same arguments.
 using Kernel = void (*)(const void* task, std::size_t first, std::size_t last, const Team& team);
 
+// Softmax of a dense row that is all of a call. False, and nothing has been written, if it has to go as others do.
+using SingleRowKernel = bool (*)(const void* logits, void* output, std::size_t cols);
+
 // The passes of an f32 row, alone, for benches and tests. `max` is the largest of the n logits.
 struct PassTable {
   float (*max)(const float* x, std::size_t n);
@@ -223,6 +226,7 @@ struct KernelTable {
   // RowsTask: softmax of dense rows, theta 1, no pre-operations. [accuracy][logits][output]; null where the pair is not
   // offered.
   Kernel dense_rows[accuracy_count][dtype_count][dtype_count];
+  SingleRowKernel single_row[accuracy_count][dtype_count][dtype_count];  // null also for exact halves
   // The same for log_softmax and logsumexp, unless they are to be exact. [logits][output].
   Kernel dense_logs[dtype_count][dtype_count];
   // By compute type.

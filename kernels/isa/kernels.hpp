@@ -11,6 +11,7 @@
 #include "operators/slices.hpp"
 #include "operators/top_k.hpp"
 #include "operators/unstaged_rows.hpp"
+#include "variants/short_row.hpp"
 
 namespace simdsoftmax::SIMDSOFTMAX_ISA {
 namespace {
@@ -33,24 +34,26 @@ constexpr void add_compute_type(KernelTable& table, int index) {
 // without fma, are balanced: kernels for each pair would double what is compiled.
 template <class In, class Out>
 constexpr void add_pair(KernelTable& table, Dtype in, Dtype out) {
-  const auto add = [&](Accuracy accuracy, detail::Kernel kernel) {
+  const auto add = [&](Accuracy accuracy, detail::Kernel kernel, detail::SingleRowKernel single_row) {
     table.dense_rows[static_cast<int>(accuracy)][static_cast<int>(in)][static_cast<int>(out)] = kernel;
+    table.single_row[static_cast<int>(accuracy)][static_cast<int>(in)][static_cast<int>(out)] = single_row;
   };
   constexpr bool is_f32 = sizeof(In) == sizeof(float) && sizeof(Out) == sizeof(float);
   constexpr bool is_f64 = sizeof(In) == sizeof(double);
   table.dense_logs[static_cast<int>(in)][static_cast<int>(out)] = walk_dense_logs<In, Out>;
-  add(Accuracy::balanced, walk_dense_rows<In, Out>);
+  add(Accuracy::balanced, walk_dense_rows<In, Out>, single_row<In, Out>);
   if constexpr (is_f64) {
-    add(Accuracy::exact, walk_dense_rows<In, Out>);
+    add(Accuracy::exact, walk_dense_rows<In, Out>, single_row<In, Out>);
   } else if constexpr (is_f32) {
-    add(Accuracy::exact, walk_dense_rows<Wide<In>, Wide<Out>, Accuracy::exact>);
+    add(Accuracy::exact, walk_dense_rows<Wide<In>, Wide<Out>, Accuracy::exact>,
+        single_row<Wide<In>, Wide<Out>, Accuracy::exact>);
   } else {
-    add(Accuracy::exact, walk_rows<double, Accuracy::exact>);
+    add(Accuracy::exact, walk_rows<double, Accuracy::exact>, nullptr);
   }
   if constexpr (has_fma && !is_f64 && sizeof(In) == sizeof(Out)) {
-    add(Accuracy::fast, walk_dense_rows<In, Out, Accuracy::fast>);
+    add(Accuracy::fast, walk_dense_rows<In, Out, Accuracy::fast>, single_row<In, Out, Accuracy::fast>);
   } else {
-    add(Accuracy::fast, walk_dense_rows<In, Out>);
+    add(Accuracy::fast, walk_dense_rows<In, Out>, single_row<In, Out>);
   }
 }
 

@@ -7,7 +7,6 @@
 #include "operators/staged_rows.hpp"
 #include "staging/plain_row.hpp"
 #include "variants/narrow.hpp"
-#include "variants/short_row.hpp"
 
 namespace simdsoftmax::SIMDSOFTMAX_ISA {
 namespace {
@@ -98,22 +97,10 @@ SIMDSOFTMAX_NOINLINE void walk_narrow_rows(const RowsTask& task, RowCursor& curs
   narrow.finish();
 }
 
-// False if the row needs another way.
-template <class In, class Out, Accuracy accuracy>
-SIMDSOFTMAX_INLINE bool walk_short_row(const RowsTask& task, const RowCursor& cursor) {
-  if (task.cols == 1 || task.cols > longest_short<Compute<In>>) return false;
-  return short_row<accuracy>(reinterpret_cast<const In*>(cursor.at(task.logits)),
-                             reinterpret_cast<Out*>(cursor.at(task.output)), task.cols);
-}
-
 template <class In, class Out, Accuracy accuracy = Accuracy::balanced>
 void walk_dense_rows(const void* given, std::size_t first, std::size_t last, const Team& team) {
   const RowsTask& task = *static_cast<const RowsTask*>(given);
   RowCursor cursor(task.grid, first);
-  if (task.variant == Variant::narrow && last - first == 1 && team.count == 1 &&
-      walk_short_row<In, Out, accuracy>(task, cursor)) {
-    return;
-  }
   RowTeam row_team(team, task.cols, task.part_length);
   const bool several = task.variant == Variant::narrow || task.variant == Variant::streaming;
   if (several && row_team.alone() && task.cols > 1 && task.cols <= longest_narrow<Compute<In>>) {

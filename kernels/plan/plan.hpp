@@ -48,9 +48,7 @@ std::size_t row_part_length(std::size_t cols);
 // compute_size: bytes of an element.
 std::size_t columns_block(std::size_t outer, std::size_t inner, std::size_t compute_size, int thread_limit);
 
-inline std::size_t dtype_size(Dtype dtype) {
-  constexpr unsigned char sizes[] = {4, 8, 2, 2, 4, 8, 1};
-  return sizes[static_cast<int>(dtype)];
-}
+inline constexpr unsigned char dtype_sizes[] = {4, 8, 2, 2, 4, 8, 1};
+inline std::size_t dtype_size(Dtype dtype) { return dtype_sizes[static_cast<int>(dtype)]; }
 
 }  // namespace simdsoftmax::detail

@@ -46,5 +46,11 @@ SIMDSOFTMAX_NOINLINE bool short_row(const In* x, Out* y, std::size_t cols) {
   return true;
 }
 
+template <class In, class Out, Accuracy accuracy = Accuracy::balanced>
+bool single_row(const void* logits, void* output, std::size_t cols) {
+  if (cols == 1 || cols > longest_short<Compute<In>>) return false;
+  return short_row<accuracy>(static_cast<const In*>(logits), static_cast<Out*>(output), cols);
+}
+
 }  // namespace
 }  // namespace simdsoftmax::SIMDSOFTMAX_ISA
