@@ -55,14 +55,18 @@ class PreOpRows {
     hidden_rows = is_same ? 1 : n;
     if (is_same && is_known_ && bias.first == known_bias_ && mask.first == known_mask_) return true;
     is_known_ = false;
-    const auto& masks = has_bias ? bias : mask;
-    rows_.expect_masks(masks.first, n, masks.stride, (has_bias ? pre_ops_->bias : pre_ops_->mask).axis_stride);
     if (!has_bias) rows_.clear_hidden(hidden_rows);
-    for (std::size_t r = 0; r < hidden_rows; ++r) {
-      if (has_bias && !find_hidden_by_bias(bias[r], pre_ops_->bias, rows_.visible(r), rows_.hidden(r))) return false;
-      if (has_mask) {
-        add_hidden_by_mask(mask[r], pre_ops_->mask, rows_.visible(r), pre_ops_->mask_drops, rows_.hidden(r));
-      }
+    // Rows whose masks, and bits, lie one behind the other are as good as a long one.
+    const auto row_is_run = [&](const Operand& operand, std::ptrdiff_t row_stride) {
+      return operand.data == nullptr || row_stride == static_cast<std::ptrdiff_t>(cols_) * operand.axis_stride;
+    };
+    const bool is_run = !has_range_ && cols_ % 64 == 0 && row_is_run(pre_ops_->bias, bias.stride) &&
+                        row_is_run(pre_ops_->mask, mask.stride);
+    const std::size_t runs = is_run ? 1 : hidden_rows;
+    for (std::size_t r = 0; r < runs; ++r) {
+      const std::size_t length = is_run ? hidden_rows * cols_ : rows_.visible(r);
+      if (has_bias && !find_hidden_by_bias(bias[r], pre_ops_->bias, length, rows_.hidden(r))) return false;
+      if (has_mask) add_hidden_by_mask(mask[r], pre_ops_->mask, length, pre_ops_->mask_drops, rows_.hidden(r));
     }
     is_known_ = is_same;
     known_bias_ = bias.first;

@@ -33,28 +33,19 @@ struct EvenRows {
   }
 };
 
-// Lines that will be read or written, in bytes: they come in while exponentials are computed, not when they are needed.
-template <bool written>
-struct ExpectedLines {
+// Where the results will go, in bytes: lines come in while exponentials are computed, not when they are needed.
+struct Destination {
   const char* first;
   std::ptrdiff_t row_stride;
   std::ptrdiff_t element;
 
   // Also of rows that there are not.
   SIMDSOFTMAX_INLINE void expect(std::size_t row, std::size_t column) const {
-    __builtin_prefetch(at(row, column), written);
-  }
-  ExpectedLines from(std::size_t row) const { return {at(row, 0), row_stride, element}; }
-
- private:
-  SIMDSOFTMAX_INLINE const char* at(std::size_t row, std::size_t column) const {
     const auto offset = static_cast<std::ptrdiff_t>(row) * row_stride + static_cast<std::ptrdiff_t>(column) * element;
-    return reinterpret_cast<const char*>(reinterpret_cast<std::uintptr_t>(first) + static_cast<std::uintptr_t>(offset));
+    const auto at = reinterpret_cast<std::uintptr_t>(first) + static_cast<std::uintptr_t>(offset);
+    __builtin_prefetch(reinterpret_cast<const char*>(at), 1);
   }
 };
-
-// Where the results will go.
-using Destination = ExpectedLines<true>;
 
 template <class Out>
 SIMDSOFTMAX_INLINE Destination destination_of(const EvenRows<Out>& y) {

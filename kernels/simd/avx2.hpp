@@ -254,13 +254,13 @@ class HalfRange {
         others_(_mm256_setzero_si256()) {}
 
   template <Dtype D>
-  SIMDSOFTMAX_INLINE void find(const Half<D>* p, std::uint64_t* bits) {
+  SIMDSOFTMAX_INLINE std::uint64_t find(const Half<D>* p) {
     const auto half = [&](const Half<D>* from) {
       const __m256i bytes = _mm256_packs_epi16(within(from), within(from + 16));
       return std::uint64_t{static_cast<std::uint32_t>(_mm256_movemask_epi8(_mm256_permute4x64_epi64(bytes, 0xD8)))};
     };
     const std::uint64_t low = half(p);
-    *bits = low | half(p + 32) << 32;
+    return low | half(p + 32) << 32;
   }
   bool others_are_zeros() const { return _mm256_testz_si256(others_, others_) != 0; }
 

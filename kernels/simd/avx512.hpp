@@ -253,18 +253,18 @@ class HalfRange {
         range_(_mm512_set1_epi16(static_cast<short>(most - least))) {}
 
   template <Dtype D>
-  SIMDSOFTMAX_INLINE void find(const Half<D>* p, std::uint64_t* bits) {
-    auto* const words = reinterpret_cast<char*>(bits);
-    find(_mm512_loadu_si512(p), words);
-    find(_mm512_loadu_si512(p + 32), words + 4);
+  SIMDSOFTMAX_INLINE std::uint64_t find(const Half<D>* p) {
+    const __mmask32 low = nonzeros(_mm512_loadu_si512(p));
+    const __mmask32 high = nonzeros(_mm512_loadu_si512(p + 32));
+    return _cvtmask64_u64(_mm512_kunpackd(high, low));
   }
   bool others_are_zeros() const { return _cvtmask32_u32(_mm512_cmpgt_epu16_mask(farthest_, range_)) == 0; }
 
  private:
-  SIMDSOFTMAX_INLINE void find(__m512i v, char* word) {
+  SIMDSOFTMAX_INLINE __mmask32 nonzeros(__m512i v) {
     const __mmask32 nonzero = _mm512_test_epi16_mask(v, _mm512_set1_epi16(0x7FFF));
     farthest_ = _mm512_mask_max_epu16(farthest_, nonzero, farthest_, _mm512_add_epi16(v, offset_));
-    __builtin_memcpy(word, &nonzero, sizeof nonzero);
+    return nonzero;
   }
 
   __m512i offset_;

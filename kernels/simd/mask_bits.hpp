@@ -20,7 +20,7 @@ class HiddenBits;
 template <>
 class HiddenBits<float> {
  public:
-  SIMDSOFTMAX_INLINE void find(const float* bias, std::uint64_t* bits) {
+  SIMDSOFTMAX_INLINE std::uint64_t find(const float* bias) {
     const F32 zero(0.0f);
     const F32 lowest(mask_lowest);
     auto known = zero == zero;
@@ -30,8 +30,8 @@ class HiddenBits<float> {
       found |= std::uint64_t{lanes_above(lowest, b)} << i;
       known = known & ((b == zero) | (b < lowest));
     }
-    *bits = found;
     is_mask_ = is_mask_ && xsimd::all(known);
+    return found;
   }
   bool is_mask() const { return is_mask_; }
 
@@ -43,7 +43,7 @@ class HiddenBits<float> {
 template <Dtype D>
 class HiddenBits<Half<D>> {
  public:
-  SIMDSOFTMAX_INLINE void find(const Half<D>* bias, std::uint64_t* bits) { range_.find(bias, bits); }
+  SIMDSOFTMAX_INLINE std::uint64_t find(const Half<D>* bias) { return range_.find(bias); }
   bool is_mask() const { return range_.others_are_zeros(); }
 
  private:
@@ -53,7 +53,7 @@ class HiddenBits<Half<D>> {
 template <>
 class HiddenBits<Flag> {
  public:
-  SIMDSOFTMAX_INLINE void find(const Flag* flags, std::uint64_t* bits) { *bits = nonzero_bits(flags); }
+  SIMDSOFTMAX_INLINE static std::uint64_t find(const Flag* flags) { return nonzero_bits(flags); }
   static constexpr bool is_mask() { return true; }
 };
 

@@ -237,13 +237,13 @@ class HalfRange {
       : least_(vdupq_n_u16(least)), most_(vdupq_n_u16(most)), others_(vdupq_n_u16(0)) {}
 
   template <Dtype D>
-  SIMDSOFTMAX_INLINE void find(const Half<D>* p, std::uint64_t* bits) {
+  SIMDSOFTMAX_INLINE std::uint64_t find(const Half<D>* p) {
     std::uint64_t found = 0;
     for (int i = 0; i < 64; i += 16) {
       const uint8x8_t low = vmovn_u16(within(p + i));
       found |= byte_bits(vcombine_u8(low, vmovn_u16(within(p + i + 8)))) << i;
     }
-    *bits = found;
+    return found;
   }
   bool others_are_zeros() const { return vmaxvq_u16(others_) == 0; }
 

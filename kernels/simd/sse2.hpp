@@ -264,13 +264,13 @@ class HalfRange {
         others_(_mm_setzero_si128()) {}
 
   template <Dtype D>
-  SIMDSOFTMAX_INLINE void find(const Half<D>* p, std::uint64_t* bits) {
+  SIMDSOFTMAX_INLINE std::uint64_t find(const Half<D>* p) {
     std::uint64_t found = 0;
     for (int i = 0; i < 64; i += 16) {
       const __m128i low = within(p + i);
       found |= static_cast<std::uint64_t>(_mm_movemask_epi8(_mm_packs_epi16(low, within(p + i + 8)))) << i;
     }
-    *bits = found;
+    return found;
   }
   bool others_are_zeros() const { return _mm_movemask_epi8(_mm_cmpeq_epi8(others_, _mm_setzero_si128())) == 0xFFFF; }
 

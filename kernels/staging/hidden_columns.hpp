@@ -18,13 +18,17 @@ SIMDSOFTMAX_NOINLINE bool find_hidden(const Element* mask, std::size_t n, std::u
   std::size_t i = 0;
   while (i + 64 <= n) {
     const std::size_t end = n - i < piece ? n : i + piece;
-    for (; i + 64 <= end; i += 64) hidden.find(mask + i, bits++);
+    for (; i + 64 <= end; i += 64) *bits++ = hidden.find(mask + i);
     if (!hidden.is_mask()) return false;
   }
   if (i == n) return true;
-  Element rest[64] = {};
-  __builtin_memcpy(rest, mask + i, (n - i) * sizeof(Element));
-  hidden.find(rest, bits);
+  if (n > 64) {  // the last 64, some of them once more
+    *bits = hidden.find(mask + n - 64) >> (64 - (n - i));
+  } else {
+    Element rest[64] = {};
+    __builtin_memcpy(rest, mask + i, (n - i) * sizeof(Element));
+    *bits = hidden.find(rest);
+  }
   return hidden.is_mask();
 }
 

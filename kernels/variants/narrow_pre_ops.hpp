@@ -10,9 +10,6 @@ namespace {
 // and columns at the end that take no part. All logits lie within the span, hidden ones too, so their exponentials are
 // finite, and zero takes their place.
 
-// The masks of the rows of the next block.
-using NextMasks = ExpectedLines<false>;
-
 // Rows of a block, of cols columns each; those of row r from visible[r] on take no part. Bit c of row r is bit c % 64
 // of word c / 64 of hidden + r * hidden_stride.
 struct PreOpBlock {
@@ -21,7 +18,10 @@ struct PreOpBlock {
   const std::size_t* visible;
   const std::uint64_t* hidden;  // null: none
   std::size_t hidden_stride;
-  NextMasks next_masks;
+
+  SIMDSOFTMAX_INLINE const unsigned char* hidden_of(std::size_t r) const {
+    return reinterpret_cast<const unsigned char*>(hidden + r * hidden_stride);
+  }
 };
 
 // Logits as they are, and times a factor, which is the sum of two numbers.
@@ -70,53 +70,92 @@ SIMDSOFTMAX_NOINLINE LogitSpan<float> span_pass(const EvenRows<const float>& x, 
   return span_of<float>(min_or_second(least[0], least[1]), max_or_second(most[0], most[1]));
 }
 
-// Exponentials of a block, row behind row, 0 in what is left of a last chunk, and their sums; how far the logits reach.
-// middle: any logit that may be among them.
-template <bool hides, bool ends, class Product>
-SIMDSOFTMAX_NOINLINE LogitSpan<float> pre_op_exp_sum_pass(const EvenRows<const float>& rows, const PreOpBlock& given,
-                                                          const Product& product_of, std::int64_t anchor, float middle,
-                                                          float* to, const Destination& destination,
-                                                          const RowTotals& totals) {
-  const ExpCore<float> exp(anchor);
-  const Product product = product_of;
+// An exponential, 0 where it is hidden; how far logits reach is found on the way.
+template <bool hides, class Product>
+class PreOpExp {
+ public:
+  // middle: any logit that may be among them.
+  PreOpExp(std::int64_t anchor, const Product& product, float middle)
+      : exp_(anchor), product_(product), least_(middle), most_(middle) {}
+
+  SIMDSOFTMAX_INLINE F32 operator()(const unsigned char* hidden, std::size_t i, F32 logit) {
+    least_ = min_or_second(logit, least_);
+    most_ = max_or_second(logit, most_);
+    const F32 v = exp_(product_(logit));
+    if constexpr (hides) return zero_where(hidden, i, v);
+    return v;
+  }
+
+  LogitSpan<float> span() const { return span_of<float>(least_, most_); }
+
+ private:
+  ExpCore<float> exp_;
+  Product product_;
+  F32 least_;
+  F32 most_;
+};
+
+// Exponentials of a block of whole rows, row behind row; as one long row if logits and bits lie so, too.
+template <class Exp>
+SIMDSOFTMAX_NOINLINE LogitSpan<float> pre_op_exp_pass(const EvenRows<const float>& rows, const PreOpBlock& given,
+                                                      const Exp& exp_of, float middle, float* e,
+                                                      const Destination& destination) {
+  Exp exp = exp_of;
   const PreOpBlock block = given;
   const EvenRows<const float> x = rows;
   const Destination y = destination;
-  F32 least(middle);
-  F32 most(middle);
+  const bool is_one = x.stride == static_cast<std::ptrdiff_t>(block.cols * sizeof(float)) &&
+                      (block.hidden == nullptr || block.hidden_stride * 64 == block.cols);
+  const std::size_t n = is_one ? block.rows * block.cols : block.cols;
+  const std::size_t last = is_one ? 1 : block.rows;
+  for (std::size_t r = 0; r < last; ++r, e += n) {
+    const float* const logits = x[r];
+    const unsigned char* const hidden = block.hidden_of(r);
+    for_each_vector<float>(
+        0, n,
+        [&](std::size_t i) __attribute__((always_inline)) {
+          y.expect(r, i);
+          store(e + i, exp(hidden, i, load(logits + i)));
+        },
+        [&](std::size_t i, std::size_t m)
+            __attribute__((always_inline)) { store(e + i, exp(hidden, i, load_first(logits + i, m, F32(middle)))); });
+  }
+  return exp.span();
+}
+
+// The same of rows that may end early, 0 in what is left of a last chunk, and their sums. ends: many of them do.
+template <bool ends, class Exp>
+SIMDSOFTMAX_NOINLINE LogitSpan<float> pre_op_exp_sum_pass(const EvenRows<const float>& rows, const PreOpBlock& given,
+                                                          const Exp& exp_of, float middle, float* to,
+                                                          const Destination& destination, const RowTotals& totals) {
+  Exp exp = exp_of;
+  const PreOpBlock block = given;
+  const EvenRows<const float> x = rows;
+  const Destination y = destination;
   const auto lanes = [&](std::size_t r) __attribute__((always_inline)) {
     const float* const logits = x[r];
     const float* const next = x[block.rows + r];
     float* const e = to + r * block.cols;
-    const auto* const hidden = reinterpret_cast<const unsigned char*>(block.hidden + r * block.hidden_stride);
-    const auto exponential = [&](std::size_t i, F32 logit) __attribute__((always_inline)) {
-      least = min_or_second(logit, least);
-      most = max_or_second(logit, most);
-      const F32 v = exp(product(logit));
-      if constexpr (hides) return zero_where(hidden, i, v);
-      return v;
-    };
+    const unsigned char* const hidden = block.hidden_of(r);
     const std::size_t n = block.visible[r];
     // Lines that will be filled with zeros come in meanwhile too.
     const std::size_t hidden_pace = 2 * n <= block.cols ? 2 : 1;
     const auto whole = [&](std::size_t i) __attribute__((always_inline)) {
       __builtin_prefetch(next + i);
       y.expect(r, i);
-      if constexpr (hides) block.next_masks.expect(r, i);
       if constexpr (ends) {
         y.expect(r, n + hidden_pace * i);
         if (hidden_pace > 1) y.expect(r, n + 2 * i + width<float>);
       }
-      const F32 v = exponential(i, load(logits + i));
+      const F32 v = exp(hidden, i, load(logits + i));
       store(e + i, v);
       return v;
     };
     const auto part = [&](std::size_t i, std::size_t m) __attribute__((always_inline)) {
-      const F32 v = keep_first(exponential(i, load_first(logits + i, m, F32(middle))), m);
+      const F32 v = keep_first(exp(hidden, i, load_first(logits + i, m, F32(middle))), m);
       store(e + i, v);
       return v;
     };
-    if constexpr (!hides && !ends) return lanes_of<float, Accuracy::balanced>(n, whole, part);
     LaneSum<float> sum;
     std::size_t i = 0;
     const auto in_chunk = [&](std::size_t k) __attribute__((always_inline)) { return whole(i + k); };
@@ -134,7 +173,7 @@ SIMDSOFTMAX_NOINLINE LogitSpan<float> pre_op_exp_sum_pass(const EvenRows<const f
     return sum;
   };
   sum_rows<LaneSum<float>>(block.rows, lanes, totals);
-  return span_of<float>(least, most);
+  return exp.span();
 }
 
 // Probabilities of a block; 0 where columns take no part.
@@ -184,18 +223,14 @@ class NarrowPreOps {
     for (std::size_t i = 0; i < rows * words_of_row(); ++i) hidden_[i] = 0;
   }
   std::size_t words_of_row() const { return (cols_ + 63) / 64; }
-  // Where the masks of the n rows of this block begin.
-  void expect_masks(const char* first, std::size_t n, std::ptrdiff_t row_stride, std::ptrdiff_t element) {
-    next_masks_ = NextMasks{first, row_stride, element}.from(n);
-  }
 
   // Probabilities of at most rows_at_once() rows. `hidden_rows`: of how many of them there are hidden columns; all, or
   // that of the first for all. False if their logits do not lie within the span, or one of them has no mass or a NaN:
   // nothing has been written then.
   bool walk(const EvenRows<const float>& x, const EvenRows<float>& y, std::size_t rows, std::size_t hidden_rows,
             bool in_place) {
-    const PreOpBlock block = {
-        rows, cols_, visible_, hidden_rows > 0 ? hidden_ : nullptr, hidden_rows > 1 ? words_of_row() : 0, next_masks_};
+    const PreOpBlock block = {rows, cols_, visible_, hidden_rows > 0 ? hidden_ : nullptr,
+                              hidden_rows > 1 ? words_of_row() : 0};
     std::size_t first = 0;
     while (first < rows && visible_[first] == 0) ++first;
     if (first == rows) return false;
@@ -234,18 +269,25 @@ class NarrowPreOps {
   LogitSpan<float> exponentiate(const EvenRows<const float>& x, const EvenRows<float>& y, float* e,
                                 const PreOpBlock& block) {
     const Destination destination = streams_ ? Destination{reinterpret_cast<char*>(e), 0, 0} : destination_of(y);
+    const float middle = middle_.value();
+    const std::int64_t anchor = anchor_near(middle * factor_);
     const RowTotals totals = {high_, low_};
-    const auto pass = [&](const auto& product) {
-      const float middle = middle_.value();
-      const std::int64_t anchor = anchor_near(middle * factor_);
-      if (block.hidden != nullptr) {
-        return pre_op_exp_sum_pass<true, false>(x, block, product, anchor, middle, e, destination, totals);
+    const auto pass = [&](const auto& exp) {
+      if (ends_ || cols_ > longest_short_sum) {
+        return pre_op_exp_sum_pass<false>(x, block, exp, middle, e, destination, totals);
       }
-      if (ends_) return pre_op_exp_sum_pass<false, true>(x, block, product, anchor, middle, e, destination, totals);
-      return pre_op_exp_sum_pass<false, false>(x, block, product, anchor, middle, e, destination, totals);
+      const auto logits = pre_op_exp_pass(x, block, exp, middle, e, destination);
+      sum_rows(StoredRows<float>{e, block.rows, cols_}, totals);
+      return logits;
     };
-    if (factor_ == 1 && factor_low_ == 0) return pass(AsTheyAre{});
-    return pass(TimesFactor{F32(factor_), F32(factor_low_)});
+    const auto pass_with = [&](const auto& product) {
+      using Product = std::decay_t<decltype(product)>;
+      if (block.hidden != nullptr) return pass(PreOpExp<true, Product>(anchor, product, middle));
+      const PreOpExp<false, Product> exp(anchor, product, middle);
+      return ends_ ? pre_op_exp_sum_pass<true>(x, block, exp, middle, e, destination, totals) : pass(exp);
+    };
+    if (factor_ == 1 && factor_low_ == 0) return pass_with(AsTheyAre{});
+    return pass_with(TimesFactor{F32(factor_), F32(factor_low_)});
   }
 
   std::size_t cols_;
@@ -255,7 +297,6 @@ class NarrowPreOps {
   BlockMiddle<float> middle_;
   bool ends_;
   bool streams_;
-  NextMasks next_masks_ = {nullptr, 0, 0};
   // A row's last chunk may reach beyond it.
   alignas(64) float exponentials_[longest_narrow<float> + chunk_length<float>];
   alignas(64) double high_[most_narrow_rows];
