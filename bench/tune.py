@@ -14,7 +14,7 @@ class Question:
     """From which size on is the second of two ways faster?"""
 
     title: str
-    place: str  # of the constant in kernels/plan/plan.cpp, or what it follows from
+    place: str  # of the constant in kernels, or what it follows from
     unit: str
     first: str
     second: str
@@ -34,7 +34,7 @@ def questions(quick, threads):
     columns = [256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192][::step]
     row_sizes = [2**k for k in range(16, 25 if quick else 26, step)]
     asked = [
-        Question("narrow, then anchored", "narrow_bytes / 4", "columns", "narrow", "anchored",
+        Question("narrow, then anchored", "narrow_row_bytes / 4", "columns", "narrow", "anchored",
                  {c: f"{2**18 // c}x{c}" for c in columns}),
         Question("anchored, then streaming", "the last-level cache", "columns", "anchored", "streaming",
                  {c: f"{max(1, 2**20 // c)}x{c}" for c in row_sizes})]

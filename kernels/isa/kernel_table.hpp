@@ -33,7 +33,8 @@ constexpr int accuracy_count = 3;
 constexpr std::size_t segment_length = 8192;
 constexpr std::size_t max_parts = 256;
 
-// Rows of at most so many bytes in the compute type can go several at a time, with their exponentials on the stack.
+// Rows of at most so many bytes in the compute type share what a row needs beside its exponentials, and have room for
+// those on the stack. (32x4096 takes 0.82 to 0.9 of the time of the anchored variant, f32 on avx512.)
 constexpr std::size_t narrow_row_bytes = 32768;
 
 // The anchored variant takes its anchor from so many first logits of a row.

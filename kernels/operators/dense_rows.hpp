@@ -91,7 +91,7 @@ SIMDSOFTMAX_NOINLINE void walk_narrow_rows(const RowsTask& task, RowCursor& curs
     if (narrow.walk(x, rows_from<Out>(cursor, task.grid, task.output), n)) {
       cursor.advance(n);
     } else {
-      walk_single_rows<In, Out, accuracy>(task, cursor, n, row_team, {narrow.exponentials(), task.cols});
+      walk_single_rows<In, Out, accuracy>(task, cursor, n, row_team, {narrow.room(), task.cols});
     }
   });
   narrow.finish();

@@ -21,6 +21,20 @@ namespace {
 template <class In>
 constexpr Compute<In> narrow_span = sizeof(In) == sizeof(double) ? 600 : 76;
 
+// The longest rows that go this way; no longer than a segment, because sums of several of those are put together
+// otherwise. And what is taken at once of shorter ones.
+template <class T>
+constexpr std::size_t longest_narrow = detail::narrow_row_bytes / sizeof(T);
+static_assert(longest_narrow<float> <= detail::segment_length);
+constexpr std::size_t narrow_block_bytes = 8192;
+
+// Rows that are longer than that leave no room for others in L1: neither for their exponentials, if these may go where
+// results will, nor for the logits of the next ones. (With both 32x4096 took 1.23 times as long on avx512.)
+template <class T>
+constexpr bool is_block_of_its_own(std::size_t cols) {
+  return cols * sizeof(T) > narrow_block_bytes;
+}
+
 // Rows at even distances, in bytes.
 template <class Element>
 struct EvenRows {
@@ -171,9 +185,10 @@ SIMDSOFTMAX_NOINLINE LogitSpan<Compute<In>> narrow_exp_sum_pass(const EvenRows<c
   Results y = results;
   const std::size_t cols = shape.cols;
   const std::size_t rows_of_block = shape.rows;
+  constexpr std::size_t ahead = 2048 / sizeof(In);  // as PlainSource
   const auto lanes = [&](std::size_t r) __attribute__((always_inline)) {
     const In* const logits = x[r];
-    const In* const next = x[rows_of_block + r];
+    const In* const next = is_block_of_its_own<T>(cols) ? logits + ahead : x[rows_of_block + r];
     T* const e = to + r * cols;
     return lanes_of<T, accuracy>(
         cols,
@@ -186,7 +201,7 @@ SIMDSOFTMAX_NOINLINE LogitSpan<Compute<In>> narrow_exp_sum_pass(const EvenRows<c
         },
         [&](std::size_t i, std::size_t m) __attribute__((always_inline)) {
           const Vector<T> v = exp_of(load_first(logits + i, m, Vector<T>(middle)));
-          store(e + i, v);
+          store_first(e + i, m, v);
           return keep_first(v, m);
         });
   };
@@ -195,12 +210,6 @@ SIMDSOFTMAX_NOINLINE LogitSpan<Compute<In>> narrow_exp_sum_pass(const EvenRows<c
   return span_of<T>(least, most);
 }
 
-// The longest rows that go this way; no longer than a segment, because sums of several of those are put together
-// otherwise.
-template <class T>
-constexpr std::size_t longest_narrow = detail::narrow_row_bytes / sizeof(T);
-static_assert(longest_narrow<float> <= detail::segment_length);
-constexpr std::size_t narrow_block_bytes = 8192;
 constexpr std::size_t most_narrow_rows = 128;
 
 // Rows that are taken at once: groups of a vector of them where they fit.
@@ -262,14 +271,17 @@ class NarrowBlock {
 
   std::size_t rows_at_once() const { return rows_at_once_; }
   BlockShape shape(std::size_t rows) const { return {rows, cols_}; }
-  // Those of the last block; else room for those of a row.
-  T* exponentials() { return exponentials_[buffer_]; }
+  // Of the last block.
+  T* exponentials() { return last_; }
+  // For those of a row.
+  T* room() { return exponentials_[buffer_]; }
   void use_next_buffer() { buffer_ = (buffer_ + 1) % buffers; }
 
   // Of at most rows_at_once() rows. False if their logits do not lie within the span, or are infinite or huge.
-  // Results: Destination or Drain.
+  // Results: Destination or Drain. Exponentials go to `place`, or to a buffer if that is null.
   template <class Results>
-  bool exponentiate(const EvenRows<const In>& x, std::size_t rows, Results& results) {
+  bool exponentiate(const EvenRows<const In>& x, std::size_t rows, Results& results, T* place = nullptr) {
+    last_ = place != nullptr ? place : room();
     const BlockShape block = shape(rows);
     return middle_.settle(
         first_of(x.first), [&] { return narrow_span_pass(x, block); },
@@ -295,6 +307,7 @@ class NarrowBlock {
   std::size_t cols_;
   std::size_t rows_at_once_;
   std::size_t buffer_ = 0;
+  T* last_ = nullptr;
   BlockMiddle<T> middle_{narrow_span<In>, ExpRange<T>::giant};
   // A row's last vector may reach beyond it.
   alignas(64) T exponentials_[buffers][longest_narrow<T> + virtual_width<T>];

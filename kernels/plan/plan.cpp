@@ -9,9 +9,6 @@ namespace {
 // nanosecond: below this many elements a thread the region costs more than it saves.
 constexpr std::size_t least_per_thread = 16384;
 
-// Rows up to this size in the compute type gain from being taken several at a time.
-constexpr std::size_t narrow_bytes = 8192;
-
 // Shorter rows would leave many lines that no single row fills, and those are not streamed.
 constexpr std::size_t least_streamed = 256;
 
@@ -84,8 +81,8 @@ Choice choose(const Shape& shape, const CacheSizes& caches) {
   if (should_stream(shape, caches)) {
     return {Variant::streaming, "more than the last-level cache holds: results are written past the caches"};
   }
-  if (shape.cols * compute_size(shape) <= narrow_bytes) {
-    return {Variant::narrow, "short rows: several at a time share what a row needs beside its exponentials"};
+  if (shape.cols * compute_size(shape) <= narrow_row_bytes) {
+    return {Variant::narrow, "short rows: they share what a row needs beside its exponentials"};
   }
   // Whether exponentials go to the output; exact ones only f64 can hold.
   const bool can_stash = dtype_size(shape.output) >= compute_size(shape);

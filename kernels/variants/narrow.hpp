@@ -77,14 +77,18 @@ SIMDSOFTMAX_NOINLINE void narrow_scale_pass(const Compute<Out>* e, BlockShape sh
     const Sink<Out> y{to[r]};
     const V high(factor.high[r]);
     const V low(has_single_factor<accuracy> ? T(0) : factor.low[r]);
-    const auto probability = [&](std::size_t i) __attribute__((always_inline)) {
-      const V v = load(e + i);
+    const auto probability = [&](V v) __attribute__((always_inline)) {
       if constexpr (has_single_factor<accuracy>) return v * high;
       return mul_add(v, high, v * low) * unlift;
     };
+    // Behind those of long rows there may be no memory.
+    const auto last = [&](std::size_t i, std::size_t n) __attribute__((always_inline)) {
+      if constexpr (halves == 0) return load_first(e + i, n, V(T(0)));
+      return load(e + i);
+    };
     each_vector<T, halves>(
-        block.cols, [&](std::size_t i) __attribute__((always_inline)) { y(i, probability(i)); },
-        [&](std::size_t i, std::size_t n) __attribute__((always_inline)) { y.first(i, n, probability(i)); });
+        block.cols, [&](std::size_t i) __attribute__((always_inline)) { y(i, probability(load(e + i))); },
+        [&](std::size_t i, std::size_t n) __attribute__((always_inline)) { y.first(i, n, probability(last(i, n))); });
   }
   fill_nan_rows(block, factor, to);
 }
@@ -118,14 +122,14 @@ class Narrow {
   Narrow(std::size_t cols, bool streams) : block_(cols), streams_(streams) {}
 
   std::size_t rows_at_once() const { return block_.rows_at_once(); }
-  // Room for those of a row.
-  T* exponentials() { return block_.exponentials(); }
+  // For exponentials of a row.
+  T* room() { return block_.room(); }
 
-  // At most rows_at_once() rows. False if they cannot go together: none of theirs has been written then.
+  // At most rows_at_once() rows. False if they cannot go together: their logits are as they were.
   bool walk(const EvenRows<const In>& x, const EvenRows<Out>& y, std::size_t rows) {
     if (streams_) return stream(x, y, rows);
     Destination destination = destination_of(y);
-    if (!block_.exponentiate(x, rows, destination)) return false;
+    if (!block_.exponentiate(x, rows, destination, place_in(x, y))) return false;
     const RowFactors<T> factors = factors_of(rows);
     const BlockShape shape = block_.shape(rows);
     const T* const e = block_.exponentials();
@@ -161,6 +165,15 @@ class Narrow {
     });
     block_.use_next_buffer();
     return true;
+  }
+
+  // Where the results will be, if exponentials may stay there until then; else null.
+  T* place_in(const EvenRows<const In>& x, const EvenRows<Out>& y) const {
+    if constexpr (sizeof(Out) == sizeof(T)) {
+      const bool in_place = static_cast<const void*>(x.first) == static_cast<const void*>(y.first);
+      if (is_block_of_its_own<T>(block_.shape(1).cols) && !in_place) return reinterpret_cast<T*>(y.first);
+    }
+    return nullptr;
   }
 
   RowFactors<T> factors_of(std::size_t rows) {

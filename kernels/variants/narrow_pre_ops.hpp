@@ -234,8 +234,7 @@ class NarrowPreOps {
     std::size_t first = 0;
     while (first < rows && visible_[first] == 0) ++first;
     if (first == rows) return false;
-    // Long rows leave no room beside them in L1.
-    float* const e = !streams_ && !in_place && cols_ > longest_on_stack && cols_ % chunk_length<float> == 0
+    float* const e = !streams_ && !in_place && is_block_of_its_own<float>(cols_) && cols_ % chunk_length<float> == 0
                          ? y.first
                          : exponentials_;
     const bool together = middle_.settle(
@@ -261,7 +260,6 @@ class NarrowPreOps {
   }
 
  private:
-  static constexpr std::size_t longest_on_stack = 2048;
   static constexpr std::size_t hidden_words = longest_narrow<float> / 64;  // words_of_row() of all rows
 
   static float magnitude(float x) { return x < 0 ? -x : x; }
