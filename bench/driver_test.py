@@ -344,12 +344,12 @@ class Choices(DriverTest):
         status, out, err = run("--regret", "--quick", "--repetitions", 1, "--shape", "3x200", "--json", self.json)
         self.assertEqual((status, err), (0, ""))
         self.assertRegex(out, r"\n3x200 +\w+ +narrow ")
-        asked = [tune.Question("a, then b", "limit", "columns", "narrow", "anchored", {40: "3x40", 4000: "3x4000"}),
+        asked = [tune.Question("a, then b", "limit", "columns", "narrow", "anchored", {40: "3x40", 10000: "3x10000"}),
                  tune.Question("one, then 2", "limit", "elements", "one_thread", "shared", {64: "2x64"}, "threads", 2)]
         with unittest.mock.patch("tune.questions", return_value=asked):
             status, out, err = run("--tune", "--quick", "--repetitions", 1, "--json", self.json)
         self.assertEqual((status, err), (0, ""))
-        self.assertRegex(out, r"\n +40 .* narrow\n +4000 .* anchored\n")
+        self.assertRegex(out, r"\n +40 .* narrow\n +10000 .* anchored\n")
         self.assertRegex(out, r"\n +64 .* one_thread\n")
 
 
