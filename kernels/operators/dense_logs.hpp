@@ -209,6 +209,7 @@ SIMDSOFTMAX_NOINLINE void narrow_log_softmax(const RowsTask& task, RowCursor& cu
     for (std::size_t r = 0; r < n; ++r, cursor.next()) {
       if (!together || is_nan(static_cast<double>(scales.log_sum[r]))) dense_log_softmax<In, Out>(task, cursor, team);
     }
+    return n;
   });
 }
 
@@ -252,6 +253,7 @@ SIMDSOFTMAX_NOINLINE void narrow_logsumexp(const RowsTask& task, RowCursor& curs
     for (std::size_t r = 0; r < n; ++r, cursor.next()) {
       if (!together || is_nan(results[r])) dense_logsumexp<In>(task, cursor, team);
     }
+    return n;
   });
 }
 

@@ -93,6 +93,7 @@ SIMDSOFTMAX_NOINLINE void walk_narrow_rows(const RowsTask& task, RowCursor& curs
     } else {
       walk_single_rows<In, Out, accuracy>(task, cursor, n, row_team, {narrow.room(), task.cols});
     }
+    return n;
   });
   narrow.finish();
 }

@@ -14,14 +14,10 @@ EvenRows<Element> rows_from(const RowCursor& cursor, const RowGrid& grid, const 
 }
 
 // work(n) for the next rows, at most so many at a time and along the last dimension of the grid; it moves the cursor
-// over them.
+// over those it takes, and returns how many these are.
 template <class Work>
 SIMDSOFTMAX_INLINE void each_block(RowCursor& cursor, std::size_t rows, std::size_t most, const Work& work) {
-  while (rows > 0) {
-    const std::size_t n = cursor.left_of(rows, most);
-    work(n);
-    rows -= n;
-  }
+  while (rows > 0) rows -= work(cursor.left_of(rows, most));
 }
 
 }  // namespace

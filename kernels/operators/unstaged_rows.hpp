@@ -34,16 +34,20 @@ class PreOpRows {
     has_range_ = pre_ops_->causal || pre_ops_->lengths.data != nullptr;
   }
 
-  // False if the bias does more than hide. hidden_rows: see NarrowPreOps::walk.
-  bool read(const RowCursor& cursor, std::size_t n, std::size_t& hidden_rows) {
+  // Takes the first of n rows, and sets n to how many these are. False if the bias does more than hide. hidden_rows:
+  // see NarrowPreOps::walk.
+  bool read(const RowCursor& cursor, std::size_t& n, std::size_t& hidden_rows) {
     hidden_rows = 0;
     if (pre_ops_ == nullptr) return true;
     if (has_range_) {
       const auto query = Along<std::int64_t>{cursor.at(pre_ops_->query), stride(pre_ops_->query)};
       const auto length = Along<const char*>{cursor.at(pre_ops_->lengths), stride(pre_ops_->lengths)};
+      std::size_t columns = 0;
       for (std::size_t r = 0; r < n; ++r) {
         const char* const length_at = pre_ops_->lengths.data == nullptr ? nullptr : length[r];
         rows_.visible(r) = visible_columns(*pre_ops_, query[r], length_at, cols_).last;
+        columns += rows_.columns_of(r);
+        if (columns > NarrowPreOps::columns_of_block) n = in_groups(r);
       }
     }
     const bool has_bias = pre_ops_->bias.data != nullptr;
@@ -115,6 +119,7 @@ SIMDSOFTMAX_NOINLINE void walk_unstaged_rows(const RowsTask& task, RowCursor& cu
     } else {
       walk_staged_rows<float>(task, cursor, n, row_team);
     }
+    return n;
   });
   if (streams) stream_fence();
 }

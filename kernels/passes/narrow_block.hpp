@@ -212,13 +212,15 @@ SIMDSOFTMAX_NOINLINE LogitSpan<Compute<In>> narrow_exp_sum_pass(const EvenRows<c
 
 constexpr std::size_t most_narrow_rows = 128;
 
-// Rows that are taken at once: groups of a vector of them where they fit.
-template <class T>
-std::size_t narrow_rows(std::size_t cols, std::size_t block_bytes) {
-  const std::size_t fitting = block_bytes / sizeof(T) / cols;
+// Rows that are taken at once, where so many fit: groups of a vector of them.
+inline std::size_t in_groups(std::size_t fitting) {
   if (fitting >= most_narrow_rows) return most_narrow_rows;
   if (fitting < width<double>) return fitting > 0 ? fitting : 1;
   return fitting / width<double> * width<double>;
+}
+template <class T>
+std::size_t narrow_rows(std::size_t cols, std::size_t block_bytes) {
+  return in_groups(block_bytes / sizeof(T) / cols);
 }
 
 // The number whose anchor the rows of a block share. Most blocks lie about the middle of the one before: exponentials
