@@ -51,6 +51,17 @@ class AxisTest : public ConfigTest {
     ASSERT_TRUE(logits.memory() == before) << op.name << ", " << text_of(shape) << ", axis " << axis;
   }
 
+  void check_in_place(const Operator& op, const Sizes& shape, std::int32_t axis, const Strides& strides) {
+    Tensor tensor(pair().in, shape, strides);
+    tensor.assign_bytes(logits_of(shape));
+    const simdsoftmax_tensor view = tensor.view();
+    const simdsoftmax_options options = serial_options();
+    ASSERT_EQ(op.run(&view, &view, axis, &options), SIMDSOFTMAX_OK);
+    ASSERT_TRUE(tensor.element_bytes() == expected(op, shape, static_cast<std::size_t>(axis), logits_of(shape)))
+        << op.name << ", " << text_of(shape) << ", axis " << axis;
+    ASSERT_TRUE(tensor.gaps_untouched());
+  }
+
   void check_dense(const Operator& op, const Sizes& shape, std::int32_t axis,
                    const simdsoftmax_options& options = serial_options()) {
     const auto dimension = static_cast<std::size_t>(axis < 0 ? axis + static_cast<std::int32_t>(shape.size()) : axis);
@@ -99,7 +110,12 @@ TEST_P(AxisTest, OddRowsAmongOthers) {
       }
     }
     use_logits(shape, values);
-    for (const Operator& op : operators()) ASSERT_NO_FATAL_FAILURE(check_dense(op, shape, 1));
+    for (const Operator& op : operators()) {
+      ASSERT_NO_FATAL_FAILURE(check_dense(op, shape, 1));
+      if (pair().in == pair().out && !op.reduces) {
+        ASSERT_NO_FATAL_FAILURE(check_in_place(op, shape, 1, dense_strides(shape)));
+      }
+    }
   }
 }
 
@@ -231,14 +247,7 @@ TEST_P(AxisTest, InPlace) {
       for (const Strides& strides :
            {dense_strides(shape), padded_strides(shape, 3), permuted_strides(shape, {1, 2, 0}, 1)}) {
         for (const Operator* op : {&softmax_operator(), &log_softmax_operator()}) {
-          Tensor tensor(pair().in, shape, strides);
-          tensor.assign_bytes(logits_of(shape));
-          const simdsoftmax_tensor view = tensor.view();
-          const simdsoftmax_options options = serial_options();
-          ASSERT_EQ(op->run(&view, &view, axis, &options), SIMDSOFTMAX_OK);
-          ASSERT_TRUE(tensor.element_bytes() == expected(*op, shape, static_cast<std::size_t>(axis), logits_of(shape)))
-              << op->name << ", " << text_of(shape) << ", axis " << axis;
-          ASSERT_TRUE(tensor.gaps_untouched());
+          ASSERT_NO_FATAL_FAILURE(check_in_place(*op, shape, axis, strides));
         }
       }
     }

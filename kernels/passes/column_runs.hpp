@@ -5,9 +5,7 @@
 // what is next to one another in memory is read and written together, whatever lies between the columns. The passes do
 // what those along a row do, in the same order, and give the same bits.
 
-#include "passes/lane_sum.hpp"
-#include "passes/normalize.hpp"
-#include "simd/exp.hpp"
+#include "passes/narrow_block.hpp"
 #include "simd/log.hpp"
 
 namespace simdsoftmax::SIMDSOFTMAX_ISA {
@@ -16,8 +14,13 @@ namespace {
 // Rows of a block, at most.
 template <class T>
 constexpr std::size_t run_length = detail::columns_run_bytes / sizeof(T);
+// And of those whose exponentials stay in the nearest caches, and how many exponentials these may be.
+template <class T>
+constexpr std::size_t kept_run_length = 256 / sizeof(T);
+template <class T>
+constexpr std::size_t most_kept = 131072 / sizeof(T);
 
-// The runs of a block in a tensor.
+// The runs of a block in a tensor, or of its exponentials.
 template <class Element>
 struct Runs {
   using T = Compute<Element>;
@@ -34,6 +37,12 @@ template <class T>
 struct WideLanes {
   static constexpr std::size_t count = width<T> / width<double>;
   F64 part[count];
+
+  SIMDSOFTMAX_INLINE friend WideLanes operator+(const WideLanes& a, const WideLanes& b) {
+    WideLanes sum;
+    for (std::size_t k = 0; k < count; ++k) sum.part[k] = a.part[k] + b.part[k];
+    return sum;
+  }
 };
 SIMDSOFTMAX_INLINE WideLanes<float> widen(F32 v) { return {{low_half_f64(v), high_half_f64(v)}}; }
 SIMDSOFTMAX_INLINE WideLanes<double> widen(F64 v) { return {{v}}; }
@@ -57,6 +66,7 @@ struct BlockState {
   alignas(64) T factor[run_length<T>];
   alignas(64) T factor_low[run_length<T>];
   alignas(64) T smallest[run_length<T>];
+  alignas(64) T exponentials[most_kept<T>];
 };
 
 // Calls body(i, m) for vectors of n lanes, m of each being there; m is a constant but for the last.
@@ -128,167 +138,22 @@ SIMDSOFTMAX_NOINLINE bool anchor_runs(std::size_t n, BlockState<T, accuracy>& bl
   return ordinary;
 }
 
-// exp of the lanes from i on.
-template <class T, Accuracy accuracy>
-class LanesExp {
- public:
-  LanesExp(const ExpCore<T, accuracy>& core, const BlockState<T, accuracy>& block, std::size_t i)
-      : core_(core),
-        lowest_(load(block.lowest + i)),
-        highest_(load(block.highest + i)),
-        anchor_bits_(load(block.anchor_bits + i)) {}
-
-  SIMDSOFTMAX_INLINE Vector<T> operator()(Vector<T> x) const {
-    return core_(max_or_second(lowest_, min_or_second(highest_, x)), anchor_bits_);
-  }
-
- private:
-  const ExpCore<T, accuracy>& core_;
-  Vector<T> lowest_;
-  Vector<T> highest_;
-  Vector<T> anchor_bits_;
-};
-
-// Adds values to one of the virtual lanes; the first ones begin it.
-template <class T, Accuracy accuracy>
-SIMDSOFTMAX_INLINE void add_to_lane(BlockState<T, accuracy>& block, std::size_t lane, std::size_t i, Vector<T> v,
-                                    bool begins) {
-  const WideLanes<T> wide = widen(v);
-  double* const sum = block.lanes[lane] + i;
-  if constexpr (BlockState<T, accuracy>::compensated) {
-    double* const low = block.lanes_low[lane] + i;
-    if (begins) {
-      store(sum, wide.part[0]);
-      store(low, F64(0.0));
-      return;
-    }
-    F64 high = load(sum);
-    F64 rest = load(low);
-    accumulate_positive(high, rest, wide.part[0]);
-    store(sum, high);
-    store(low, rest);
-  } else {
-    for (std::size_t k = 0; k < wide.count; ++k) {
-      double* const part = sum + k * width<double>;
-      store(part, begins ? wide.part[k] : load(part) + wide.part[k]);
-    }
-  }
-}
-
-// Lines come in so many rows early: there are too many runs for the hardware to see them coming.
-template <class T>
-constexpr std::size_t looked_ahead = 4 * width<T>;
-
-// Exponentials to the output if that can hold them, and their sums.
-template <class In, class Out, Accuracy accuracy>
-SIMDSOFTMAX_NOINLINE void exp_sum_of_runs(const Runs<const In> x, const Runs<Out> y, std::size_t cols, std::size_t n,
-                                          BlockState<Compute<In>, accuracy>& block) {
+// How far the logits of a block reach.
+template <class In>
+SIMDSOFTMAX_NOINLINE LogitSpan<Compute<In>> span_of_runs(const Runs<const In> x, std::size_t cols, std::size_t n) {
   using T = Compute<In>;
-  const ExpCore<T, accuracy> core(ExpRange<T>::headroom);
-  for (std::size_t begin = 0; begin < cols; begin += chunk_length<T>) {
-    const std::size_t end = cols - begin < chunk_length<T> ? cols : begin + chunk_length<T>;
-    const std::size_t lanes = lanes_of_chunk<T>(end - begin);
-    for (std::size_t l = 0; l < lanes && begin + l < end; ++l) {
-      const auto add = [&](const auto& leaf_or_zero) __attribute__((always_inline)) {
-        each_lanes<T>(
-            n, [&](std::size_t i, std::size_t m) __attribute__((always_inline)) {
-              const LanesExp<T, accuracy> exp(core, block, i);
-              const auto value = [&](std::size_t c) __attribute__((always_inline)) {
-                return leaf_or_zero(
-                    c, [&]() __attribute__((always_inline)) {
-                      __builtin_prefetch(x[c] + i + looked_ahead<T>);
-                      if constexpr (sizeof(Out) == sizeof(T)) __builtin_prefetch(y[c] + i + looked_ahead<T>, 1);
-                      const Vector<T> e = exp(load_lanes(x[c] + i, m));
-                      if constexpr (sizeof(Out) == sizeof(T)) store_lanes(y[c] + i, m, e);
-                      return e;
-                    });
-              };
-              Vector<T> v = value(begin + l);
-              if constexpr (chunk_vectors<T> == 2) v = v + value(begin + l + lanes);
-              add_to_lane(block, l, i, v, begin == 0);
-            });
-      };
-      if (begin + chunk_length<T> <= cols) {
-        add([](std::size_t, const auto& leaf) __attribute__((always_inline)) { return leaf(); });
-      } else {
-        add([&](std::size_t c, const auto& leaf)
-                __attribute__((always_inline)) { return c < end ? leaf() : Vector<T>(T(0)); });
-      }
-    }
-  }
-}
-
-// Factors from the sums, NaN where those are. False if a sum may hold more than the anchor allows.
-template <class T, Accuracy accuracy>
-SIMDSOFTMAX_NOINLINE bool normalize_runs(std::size_t cols, std::size_t n, double smallest_normal,
-                                         BlockState<T, accuracy>& block) {
-  constexpr std::size_t lanes = virtual_width<T>;
-  const std::size_t most = lanes_of_chunk<T>(cols);
-  const std::size_t used = cols < most ? cols : most;
-  const auto halved = [&](auto& of, std::size_t i) __attribute__((always_inline)) {
-    F64 s[lanes];
-    for (std::size_t l = 0; l < used; ++l) s[l] = load(of[l] + i);
-    std::size_t present = used;
-    std::size_t half = lanes / 2;
-    if constexpr (sizeof(T) == sizeof(float)) {  // neighbours first
-      for (std::size_t l = 0; 2 * l < used; ++l) s[l] = 2 * l + 1 < used ? s[2 * l] + s[2 * l + 1] : s[2 * l];
-      present = (used + 1) / 2;
-      half /= 2;
-    }
-    for (; half > 0; half /= 2) {
-      for (std::size_t l = 0; l < half && l + half < present; ++l) s[l] = s[l] + s[l + half];
-      present = present < half ? present : half;
-    }
-    return s[0];
-  };
-  bool in_range = true;
-  for (std::size_t i = 0; i < n; i += width<T>) {
-    WideLanes<T> factor, factor_low, smallest;
-    for (std::size_t k = 0; k < factor.count; ++k) {
-      const std::size_t at = i + k * width<double>;
-      F64 high, low(0.0);
-      if constexpr (BlockState<T, accuracy>::compensated) {
-        low = halved(block.lanes_low, at);
-        high = F64(0.0);
-        for (std::size_t l = 0; l < used; ++l) {
-          accumulate(high, low, load(block.lanes[l] + at));
-        }
-      } else {
-        high = halved(block.lanes, at);
-      }
-      in_range = in_range && !any_above(high, F64(climbed_sum<T>));
-      const NormalFactors<T, F64, accuracy> factors(high, low, smallest_normal);
-      factor.part[k] = xsimd::select(high == high, factors.factor, F64(Limits<double>::nan));
-      factor_low.part[k] = xsimd::select(high == high, factors.factor_low, F64(Limits<double>::nan));
-      smallest.part[k] = factors.smallest;
-    }
-    store(block.factor + i, narrow(factor));
-    store(block.factor_low + i, narrow(factor_low));
-    store(block.smallest + i, narrow(smallest));
-  }
-  return in_range;
-}
-
-// Probabilities from the exponentials in the output, or from the logits once more.
-template <class In, class Out, Accuracy accuracy>
-SIMDSOFTMAX_NOINLINE void scale_runs(const Runs<const In> x, const Runs<Out> y, std::size_t cols, std::size_t n,
-                                     const BlockState<Compute<In>, accuracy>& block) {
-  using T = Compute<In>;
-  const ExpCore<T, accuracy> core(ExpRange<T>::headroom);
+  const Vector<T> infinite(Limits<T>::infinity);
+  Vector<T> least = infinite;
+  Vector<T> most = -infinite;
   for (std::size_t c = 0; c < cols; ++c) {
+    const In* const run = x[c];
     each_lanes<T>(
         n, [&](std::size_t i, std::size_t m) __attribute__((always_inline)) {
-          const Normalizer<T, accuracy> normalize(load(block.factor + i), load(block.factor_low + i),
-                                                  load(block.smallest + i));
-          Vector<T> e;
-          if constexpr (sizeof(Out) == sizeof(T)) {
-            e = load_lanes(y[c] + i, m);
-          } else {
-            e = LanesExp<T, accuracy>(core, block, i)(load_lanes(x[c] + i, m));
-          }
-          store_lanes(y[c] + i, m, normalize(e));
+          least = min_or_second(m == width<T> ? load(run + i) : load_first(run + i, m, infinite), least);
+          most = max_or_second(m == width<T> ? load(run + i) : load_first(run + i, m, -infinite), most);
         });
   }
+  return span_of<T>(least, most);
 }
 
 }  // namespace

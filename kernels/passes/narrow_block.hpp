@@ -233,6 +233,8 @@ class BlockMiddle {
   BlockMiddle(T span, T giant) : span_(span), giant_(giant) {}
 
   T value() const { return middle_; }
+  // At the next block, whatever the one before was like.
+  void look_first() { looks_first_ = true; }
 
   // exponentiate() gives exponentials relative to value(), and both functions the span of a block with this first
   // logit. False if its rows cannot go together.

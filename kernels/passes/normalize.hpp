@@ -54,6 +54,13 @@ struct NormalFactors {
   }
 };
 
+// The probability of an exponential that has a normal one.
+template <Accuracy accuracy, class V>
+SIMDSOFTMAX_INLINE V normalized(V e, V factor, V factor_low) {
+  if constexpr (has_single_factor<accuracy>) return e * factor;
+  return mul_add(e, factor, e * factor_low) * V(static_cast<typename V::value_type>(1 / normalizer_lift));
+}
+
 template <class T, Accuracy accuracy = Accuracy::balanced>
 class Normalizer {
  public:

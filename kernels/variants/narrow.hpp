@@ -69,7 +69,6 @@ SIMDSOFTMAX_NOINLINE void narrow_scale_pass(const Compute<Out>* e, BlockShape sh
                                             const RowFactors<Compute<Out>>& factors, const EvenRows<Out>& rows) {
   using T = Compute<Out>;
   using V = Vector<T>;
-  const V unlift(static_cast<T>(1 / normalizer_lift));
   const BlockShape block = shape;
   const RowFactors<T> factor = factors;
   const EvenRows<Out> to = rows;
@@ -77,10 +76,7 @@ SIMDSOFTMAX_NOINLINE void narrow_scale_pass(const Compute<Out>* e, BlockShape sh
     const Sink<Out> y{to[r]};
     const V high(factor.high[r]);
     const V low(has_single_factor<accuracy> ? T(0) : factor.low[r]);
-    const auto probability = [&](V v) __attribute__((always_inline)) {
-      if constexpr (has_single_factor<accuracy>) return v * high;
-      return mul_add(v, high, v * low) * unlift;
-    };
+    const auto probability = [&](V v) __attribute__((always_inline)) { return normalized<accuracy>(v, high, low); };
     // Behind those of long rows there may be no memory.
     const auto last = [&](std::size_t i, std::size_t n) __attribute__((always_inline)) {
       if constexpr (halves == 0) return load_first(e + i, n, V(T(0)));
@@ -97,14 +93,13 @@ SIMDSOFTMAX_NOINLINE void narrow_scale_pass(const Compute<Out>* e, BlockShape sh
 template <class Out, Accuracy accuracy, int cols>
 SIMDSOFTMAX_NOINLINE void packed_scale_pass(const float* e, std::size_t rows, const RowFactors<float>& factors,
                                             const EvenRows<Out>& to) {
-  const F32 unlift(static_cast<float>(1 / normalizer_lift));
   const RowFactors<float> factor = factors;
   const Sink<Out> y{to.first};
   const auto probability = [&](std::size_t i) __attribute__((always_inline)) {
     const F32 v = load(e + i);
     const F32 high = spread<cols>(factor.high + i / cols);
-    if constexpr (has_single_factor<accuracy>) return v * high;
-    return mul_add(v, high, v * spread<cols>(factor.low + i / cols)) * unlift;
+    if constexpr (has_single_factor<accuracy>) return normalized<accuracy>(v, high, high);
+    return normalized<accuracy>(v, high, spread<cols>(factor.low + i / cols));
   };
   for_each_vector<float>(
       0, rows * cols, [&](std::size_t i) __attribute__((always_inline)) { y(i, probability(i)); },

@@ -174,7 +174,6 @@ SIMDSOFTMAX_NOINLINE LogitSpan<float> pre_op_exp_sum_pass(const EvenRows<const f
 // Probabilities of a block; 0 where columns take no part.
 SIMDSOFTMAX_NOINLINE void pre_op_scale_pass(const float* e, const PreOpBlock& given, const RowFactors<float>& factors,
                                             const EvenRows<float>& rows) {
-  const F32 unlift(static_cast<float>(1 / normalizer_lift));
   const F32 zero(0.0f);
   const PreOpBlock block = given;
   const EvenRows<float> to = rows;
@@ -186,7 +185,7 @@ SIMDSOFTMAX_NOINLINE void pre_op_scale_pass(const float* e, const PreOpBlock& gi
     const F32 low(factors.low[r]);
     const auto probability = [&](std::size_t i) __attribute__((always_inline)) {
       const F32 v = load(e + i);
-      return mul_add(v, high, v * low) * unlift;
+      return normalized<Accuracy::balanced>(v, high, low);
     };
     for_each_vector<float>(
         0, n, [&](std::size_t i) __attribute__((always_inline)) { store(y + i, probability(i)); },
