@@ -24,9 +24,8 @@ bool is_dense(std::ptrdiff_t stride, Dtype dtype) { return stride == static_cast
 bool lies_across(const RowsTask& task) {
   constexpr std::size_t least_inner = 8;
   const int inner = task.grid.rank - 1;
-  return task.function != Function::logsumexp && task.pre_ops == nullptr && task.cols > 1 &&
-         task.cols <= segment_length && inner >= 0 && task.grid.dims[inner] >= least_inner &&
-         is_dense(task.logits.row_strides[inner], task.logits.dtype) &&
+  return task.pre_ops == nullptr && task.cols > 1 && task.cols <= segment_length && inner >= 0 &&
+         task.grid.dims[inner] >= least_inner && is_dense(task.logits.row_strides[inner], task.logits.dtype) &&
          is_dense(task.output.row_strides[inner], task.output.dtype);
 }
 
@@ -69,6 +68,10 @@ void run_columns(const Call& call, const RowsTask& rows) {
   task.function = rows.function;
   task.theta = rows.theta;
   task.empty_row_zeros = rows.empty_row_zeros;
+  RowsTask dense = rows;
+  dense.logits.axis_stride = static_cast<std::ptrdiff_t>(dtype_size(rows.logits.dtype));
+  dense.output.axis_stride = static_cast<std::ptrdiff_t>(dtype_size(rows.output.dtype));
+  task.row_kernel = kernel_of(call, dense);
   const std::size_t blocks = (task.inner + task.block - 1) / task.block;
   const std::size_t units = outer * blocks;
   const Plan plan = plan_units(call.shape.rows, rows.cols, units, call.thread_limit);

@@ -126,6 +126,10 @@ struct RowsTask {
   const PreOps* pre_ops;  // null: none
 };
 
+// Computes units [first, last) of a task of the type that belongs to the kernel: rows, or blocks of them. Where a team
+// of several shares each row, all of its threads call it with the same arguments.
+using Kernel = void (*)(const void* task, std::size_t first, std::size_t last, const Team& team);
+
 // Rows that lie across memory: element c of row i of a block is at c * axis_stride + i * element size. Units of work
 // are blocks of `block` neighbouring rows; unit u is block u % blocks of the outer index u / blocks, which the grid
 // describes.
@@ -135,10 +139,11 @@ struct ColumnsTask {
   std::size_t inner;  // rows beside one another
   std::size_t block;  // at most columns_run_bytes of the compute type
   Operand logits;
-  Operand output;
-  Function function;  // softmax or log_softmax
+  Operand output;  // of one element a row for logsumexp
+  Function function;
   double theta;
   bool empty_row_zeros;
+  Kernel row_kernel;  // that such rows would have if they were dense
 };
 constexpr std::size_t columns_run_bytes = 2048;
 
@@ -200,10 +205,6 @@ struct SliceTask {
   std::size_t count;
   double theta;
 };
-
-// Computes units [first, last) of a task of the type that belongs to the kernel: rows, or blocks of them. Where a team
-// of several shares each row, all of its threads call it with the same arguments.
-using Kernel = void (*)(const void* task, std::size_t first, std::size_t last, const Team& team);
 
 // Softmax of a dense row that is all of a call. False, and nothing has been written, if it has to go as others do.
 using SingleRowKernel = bool (*)(const void* logits, void* output, std::size_t cols);

@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "operators/staged_rows.hpp"
 #include "passes/column_scale.hpp"
+#include "staging/convert.hpp"
+#include "staging/row_cursor.hpp"
 
 namespace simdsoftmax::SIMDSOFTMAX_ISA {
 namespace {
 
 using detail::ColumnsTask;
+using detail::Function;
+using detail::RowsTask;
+using detail::Team;
+using detail::Variant;
 
 template <class In, class Out>
 constexpr bool is_offered = sizeof(In) + sizeof(Out) == sizeof(float) + sizeof(Half<Dtype::f16>);
@@ -26,7 +31,7 @@ class ColumnBlocks {
     const std::size_t n = task_.inner - first < task_.block ? task_.inner - first : task_.block;
     const Place place = {moved(task_.logits, cursor.at(task_.logits), first),
                          moved(task_.output, cursor.at(task_.output), first)};
-    if (task_.function != Function::softmax || task_.theta != 1.0) return walk_alone(place, n);
+    if (task_.function != Function::softmax || task_.theta != 1.0) return walk_as_rows(place, n);
     with_element(task_.logits.dtype, [&](auto in) {
       with_element(task_.output.dtype, [&](auto out) {
         using In = decltype(in);
@@ -59,12 +64,11 @@ class ColumnBlocks {
     }
   }
 
-  // A block with a row that has no way in common with the others is taken vector by vector, and such a vector row by
-  // row.
+  // A block with a row that has no way in common with the others is taken vector by vector, and such a vector as rows.
   template <class In, class Out>
   void walk_block(const Place& place, std::size_t n) {
     if (walk_together<In, Out>(place, n)) return;
-    if (n <= width<T>) return walk_alone(place, n);
+    if (n <= width<T>) return walk_as_rows(place, n);
     for (std::size_t i = 0; i < n; i += width<T>) {
       const Place part = {moved(task_.logits, place.logits, i), moved(task_.output, place.output, i)};
       walk_block<In, Out>(part, n - i < width<T> ? n - i : width<T>);
@@ -159,25 +163,69 @@ class ColumnBlocks {
     }
   }
 
-  SIMDSOFTMAX_NOINLINE void walk_alone(const Place& place, std::size_t n) const {
+  // Whatever has no passes across memory: so many rows as there is room for are put one behind the other and taken as
+  // dense ones.
+  SIMDSOFTMAX_NOINLINE void walk_as_rows(const Place& place, std::size_t n) {
+    const std::size_t results = task_.function == Function::logsumexp ? 1 : task_.cols;
+    const auto in = static_cast<std::size_t>(size_of(task_.logits.dtype));
+    const auto out = static_cast<std::size_t>(size_of(task_.output.dtype));
+    const std::size_t fitting = sizeof state_.exponentials / (task_.cols * in + results * out);
+    const std::size_t most = fitting < kept_run_length<T> ? fitting : kept_run_length<T>;
+    auto* const logits = reinterpret_cast<char*>(state_.exponentials);
     RowsTask rows = {};
-    rows.logits = task_.logits;
-    rows.output = task_.output;
+    rows.grid.rank = 1;
+    rows.logits = dense_rows(logits, task_.logits.dtype, task_.cols);
     rows.cols = task_.cols;
     rows.part_length = detail::segment_length;
     rows.function = task_.function;
-    rows.variant = Variant::three_pass;
+    rows.variant = Variant::narrow;
     rows.theta = task_.theta;
-    rows.in_place = place.logits == place.output;
     rows.empty_row_zeros = task_.empty_row_zeros;
-    const Team alone = {0, 1, nullptr, nullptr};
-    RowTeam team(alone, rows.cols, rows.part_length);
-    const RowCursor cursor(rows.grid, 0);
-    Tile<T> row_tile;
-    for (std::size_t i = 0; i < n; ++i) {
-      rows.logits.data = moved(task_.logits, place.logits, i);
-      rows.output.data = moved(task_.output, place.output, i);
-      walk_row<T, accuracy>(rows, cursor, team, row_tile);
+    for (std::size_t i = 0; i < n; i += most) {
+      const std::size_t m = n - i < most ? n - i : most;
+      const Runs<const char> x = {moved(task_.logits, place.logits, i), task_.logits.axis_stride};
+      const Runs<char> y = {moved(task_.output, place.output, i), task_.output.axis_stride};
+      rows.grid.dims[0] = m;
+      rows.output = dense_rows(logits + m * task_.cols * in, task_.output.dtype, results);
+      with_size(in, [&](auto element) { to_rows(x, task_.cols, m, reinterpret_cast<decltype(element)*>(logits)); });
+      task_.row_kernel(&rows, 0, m, Team{0, 1, nullptr, nullptr});
+      with_size(out, [&](auto element) {
+        from_rows(reinterpret_cast<const decltype(element)*>(rows.output.data), results, m, y);
+      });
+    }
+  }
+
+  static Operand dense_rows(char* data, Dtype dtype, std::size_t cols) {
+    Operand operand = {data, dtype, size_of(dtype), {}};
+    operand.row_strides[0] = static_cast<std::ptrdiff_t>(cols) * size_of(dtype);
+    return operand;
+  }
+
+  template <class Work>
+  static void with_size(std::size_t size, const Work& work) {
+    if (size == 2) return work(std::uint16_t{});
+    if (size == 4) return work(std::uint32_t{});
+    work(std::uint64_t{});
+  }
+
+  template <class Element>
+  static void to_rows(const Runs<const char>& x, std::size_t cols, std::size_t n, Element* rows) {
+    for (std::size_t c = 0; c < cols; ++c) {
+      const char* const run = x[c];
+      const char* const next = x[c + columns_ahead];
+      for (std::size_t i = 0; i < n * sizeof(Element); i += 64) __builtin_prefetch(next + i);
+      for (std::size_t r = 0; r < n; ++r) {
+        __builtin_memcpy(rows + r * cols + c, run + r * sizeof(Element), sizeof(Element));
+      }
+    }
+  }
+  template <class Element>
+  static void from_rows(const Element* rows, std::size_t cols, std::size_t n, const Runs<char>& y) {
+    for (std::size_t c = 0; c < cols; ++c) {
+      char* const run = y[c];
+      for (std::size_t r = 0; r < n; ++r) {
+        __builtin_memcpy(run + r * sizeof(Element), rows + r * cols + c, sizeof(Element));
+      }
     }
   }
 
