@@ -131,10 +131,11 @@ SIMDSOFTMAX_NOINLINE LogitSpan<float> pre_op_exp_sum_pass(const EvenRows<const f
   Exp exp = exp_of;
   const PreOpBlock block = given;
   const EvenRows<const float> x = rows;
+  const EvenRows<const float> ahead = read_ahead(rows, given.cols);
   const Destination y = destination;
   const auto lanes = [&](std::size_t r) __attribute__((always_inline)) {
     const float* const logits = x[r];
-    const float* const next = x[block.rows + r];
+    const float* next = ahead[r];
     float* const e = to + r * block.cols;
     const unsigned char* const hidden = block.hidden_of(r);
     const std::size_t n = block.visible[r];
@@ -156,7 +157,16 @@ SIMDSOFTMAX_NOINLINE LogitSpan<float> pre_op_exp_sum_pass(const EvenRows<const f
     const auto in_chunk = [&](std::size_t k) __attribute__((always_inline)) { return whole(i + k); };
     // In whole vectors, however much there is: rows of nearly the same length then take the same branches.
     const auto at_end = [&](std::size_t k) __attribute__((always_inline)) { return part(i + k, lanes_from(i + k, n)); };
-    for (; i + chunk_length<float> <= n; i += chunk_length<float>) sum.add(in_chunk);
+    const auto add_until = [&](std::size_t end) __attribute__((always_inline)) {
+      for (; i + chunk_length<float> <= end; i += chunk_length<float>) sum.add(in_chunk);
+    };
+    if constexpr (ends) {
+      constexpr std::size_t distance = read_ahead_bytes / sizeof(float);
+      const std::size_t in_row = n > distance ? n - distance : 0;
+      add_until(in_row);
+      next = x[r + 1] - in_row;  // what comes behind the end of a row
+    }
+    add_until(n);
     if (i + virtual_width<float> < n) {
       sum.add(at_end);
     } else if (i < n) {
