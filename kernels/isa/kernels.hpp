@@ -76,7 +76,7 @@ inline double exp_sum_store_fast(const float* x, float* e, std::size_t n, float 
   return exp_sum_of<float, Accuracy::fast>(x, Sink<float>{e}, n, max);
 }
 inline void scale_alone(float* e, std::size_t n, double sum) {
-  scale_pass(PlainSource<float>{e}, Sink<float>{e}, Normalizer<float>({sum, 0.0}, Limits<float>::smallest_normal), n);
+  scale_pass(e, Sink<float>{e}, Normalizer<float>({sum, 0.0}, Limits<float>::smallest_normal), n);
 }
 
 constexpr KernelTable make_table(const char* isa) {

@@ -87,27 +87,17 @@ class Normalizer {
   Vector<T> smallest_;
 };
 
-// Probabilities from stored exponentials. The sink may write where the source reads.
-template <class Source, class Sink, class Normalizer>
-SIMDSOFTMAX_NOINLINE void scale_pass(const Source e, const Sink y, const Normalizer& normalizer, std::size_t n) {
-  using T = typename Source::T;
-  const Normalizer normalize = normalizer;
-  for_each_vector<T>(
-      0, n, [&](std::size_t i) __attribute__((always_inline)) { y(i, normalize(e(i))); },
-      [&](std::size_t i, std::size_t m) __attribute__((always_inline)) { y.first(i, m, normalize(e.first(i, m))); });
-}
-
-// The same from the last vector to the first.
-template <class Source, class Sink, class Normalizer>
-SIMDSOFTMAX_NOINLINE void scale_pass_from_last(const Source e, const Sink y, const Normalizer& normalizer,
-                                               std::size_t n) {
-  using T = typename Source::T;
+// Probabilities from stored exponentials, the last one first: those that were stored last are nearest. (From the first
+// one on 256x16384 took 1.06 times as long, 64x32000 1.02.) The sink may write where the source reads.
+template <class T, class Sink, class Normalizer>
+SIMDSOFTMAX_NOINLINE void scale_pass(const T* exponentials, const Sink y, const Normalizer& normalizer, std::size_t n) {
+  const T* const e = exponentials;
   const Normalizer normalize = normalizer;
   std::size_t i = n / width<T> * width<T>;
-  if (i < n) y.first(i, n - i, normalize(e.first(i, n - i)));
+  if (i < n) y.first(i, n - i, normalize(load_first(e + i, n - i, Vector<T>(T(0)))));
   while (i > 0) {
     i -= width<T>;
-    y(i, normalize(e(i)));
+    y(i, normalize(load(e + i)));
   }
 }
 

@@ -148,7 +148,7 @@ struct Row : RowLogits<Source, accuracy> {
   }
 
   // Probabilities from the exponentials in the stash, or from the logits once more. The last part comes first, and of
-  // what is lent the last vector: see Stash.
+  // it the last vector, as what is lent has to: see Stash.
   void normalize(const RowState& state) const {
     if (stash.is_empty()) return normalize_logits(state);
     const auto scale = normalizer(state);
@@ -156,11 +156,9 @@ struct Row : RowLogits<Source, accuracy> {
       const Range range = this->visible(begin, end);
       const std::size_t n = range.end - range.begin;
       if (n == 0) return;
-      const PlainSource<T> e{stash.at(range.begin)};
-      if (e.x == nullptr) {
+      const T* const e = stash.at(range.begin);
+      if (e == nullptr) {
         write_range(exp_scale(state), range);
-      } else if (stash.is_lent(range.begin)) {
-        scale_pass_from_last(e, y.sink(range.begin), scale, n);
       } else {
         scale_pass(e, y.sink(range.begin), scale, n);
         y.flush(range.begin, n);
