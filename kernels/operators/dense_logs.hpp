@@ -125,23 +125,35 @@ struct RowLogScales {
   T* rest;
 };
 
-// Several short rows at a time.
+// Logits of rows of log_softmax are read again from L1, beside which their results have to fit; those of logsumexp are
+// not.
+constexpr std::size_t log_softmax_room = 16384;
+constexpr std::size_t logsumexp_room = 262144;
+
+// Several rows at a time: as many as in softmax, or one for each lane of their logs if that is more and their logits
+// have room. (Logs of single rows took 1.1 to 1.4 times as long up to 2,048 columns, with logsumexp 1.1 to 2.4 times.)
 template <class In>
 class NarrowLogs {
   using T = Compute<In>;
 
  public:
-  explicit NarrowLogs(std::size_t cols) : block_(cols) {}
+  NarrowLogs(std::size_t cols, std::size_t room) : block_(cols, rows_at_once(cols, room)) {}
 
   std::size_t rows_at_once() const { return block_.rows_at_once(); }
 
   // Of at most rows_at_once() rows; false if all of them need another way.
-  bool find_scales(const EvenRows<const In>& x, std::size_t rows, Destination destination) {
-    return find_log_sums(x, rows, destination, [&](std::size_t r, const SplitSums& sums) {
+  bool find_scales(const EvenRows<const In>& x, std::size_t rows, Destination destination, RowTeam& team) {
+    const bool together = find_log_sums(x, rows, destination, [&](std::size_t r, const SplitSums& sums) {
       const F64 rounded = sizeof(T) == sizeof(float) ? as_float(sums.high) : sums.high;
       store_as(log_sum_ + r, sums.high);
       store_as(rest_ + r, (sums.high - rounded) + sums.low);
     });
+    if (together && !block_.keeps_all()) {
+      for (std::size_t r = 0; r < rows; ++r) {
+        if (static_cast<double>(log_sum_[r]) < one_dominates) find_scale_beside(x[r], r, team);
+      }
+    }
+    return together;
   }
   RowLogScales<T> scales() { return {max_, log_sum_, rest_}; }
 
@@ -150,8 +162,9 @@ class NarrowLogs {
     Destination nowhere = {reinterpret_cast<char*>(results_), 0, 0};
     if constexpr (sizeof(T) == sizeof(double)) {
       return find_log_sums(x, rows, nowhere, [&](std::size_t r, SplitSums sums) {
+        const auto is_known = F64(block_.keeps_all() ? -1.0 : one_dominates) < sums.high;
         accumulate(sums, load_f64(max_ + r));
-        store(results_ + r, total(sums));
+        store(results_ + r, xsimd::select(is_known, total(sums), F64(Limits<double>::nan)));
       });
     } else {
       if (!block_.exponentiate(x, rows, nowhere)) return false;
@@ -164,13 +177,32 @@ class NarrowLogs {
   double* results() { return results_; }
 
  private:
+  static std::size_t rows_at_once(std::size_t cols, std::size_t room) {
+    const std::size_t fitting = room / sizeof(T) / cols;
+    const std::size_t for_lanes = fitting < width<double> ? fitting : width<double>;
+    const std::size_t as_softmax = narrow_rows<T>(cols, narrow_block_bytes);
+    return for_lanes > as_softmax ? for_lanes : as_softmax;
+  }
+
+  // Of a row whose exponentials are gone.
+  SIMDSOFTMAX_NOINLINE void find_scale_beside(const In* x, std::size_t r, RowTeam& team) {
+    RowLogits<PlainRow<In>> row = {{x, block_.shape(1).cols}, {}, true, team};
+    const auto max = static_cast<double>(max_[r]);
+    const std::int64_t anchor = anchor_of(max);
+    const RowState state = {anchor, no_shift, scaled(block_.total(r), power_of_two(block_.anchor() - anchor))};
+    const LogScale scale = log_scale_of(row, state, max);
+    log_sum_[r] = static_cast<T>(scale.log_sum);
+    rest_[r] = rest_of<T>(scale);
+  }
+
   template <class Use>
   SIMDSOFTMAX_INLINE bool find_log_sums(const EvenRows<const In>& x, std::size_t rows, Destination& destination,
                                         const Use& use) {
     if (!block_.exponentiate(x, rows, destination)) return false;
     const BlockShape shape = block_.shape(rows);
     row_max_pass(x, shape, max_);
-    LogSums<In> log_sums(x, {block_.exponentials(), rows, shape.cols}, block_.anchor(), max_);
+    const StoredRows<T> stored = {block_.exponentials(), block_.keeps_all() ? rows : 0, shape.cols};
+    LogSums<In> log_sums(x, stored, block_.anchor(), max_);
     for (std::size_t r = 0; r < rows; r += width<double>) use(r, log_sums(r, block_.totals(r)));
     return true;
   }
@@ -199,11 +231,11 @@ SIMDSOFTMAX_NOINLINE void narrow_log_pass(const EvenRows<const In>& rows, BlockS
 
 template <class In, class Out>
 SIMDSOFTMAX_NOINLINE void narrow_log_softmax(const RowsTask& task, RowCursor& cursor, std::size_t rows, RowTeam& team) {
-  NarrowLogs<In> logs(task.cols);
+  NarrowLogs<In> logs(task.cols, log_softmax_room);
   each_block(cursor, rows, logs.rows_at_once(), [&](std::size_t n) {
     const auto x = rows_from<const In>(cursor, task.grid, task.logits);
     const auto y = rows_from<Out>(cursor, task.grid, task.output);
-    const bool together = logs.find_scales(x, n, destination_of(y));
+    const bool together = logs.find_scales(x, n, destination_of(y), team);
     const RowLogScales<Compute<In>> scales = logs.scales();
     if (together) narrow_log_pass(x, {n, task.cols}, scales, y);
     for (std::size_t r = 0; r < n; ++r, cursor.next()) {
@@ -213,10 +245,12 @@ SIMDSOFTMAX_NOINLINE void narrow_log_softmax(const RowsTask& task, RowCursor& cu
   });
 }
 
-// The results of those rows of a block that are near 0, once more in f64.
+// The results of those rows of a block that are near 0, once more in f64; of a block of at most so many logits.
+template <class In>
+constexpr std::size_t most_refined = narrow_block_bytes / sizeof(In);
 template <class In>
 SIMDSOFTMAX_NOINLINE void refine(const EvenRows<const In>& x, std::size_t cols, std::size_t rows, double* results) {
-  In packed[narrow_block_bytes / sizeof(In)];
+  In packed[most_refined<In>];
   std::size_t places[most_narrow_rows];
   std::size_t count = 0;
   for (std::size_t r = 0; r < rows; ++r) {
@@ -224,7 +258,7 @@ SIMDSOFTMAX_NOINLINE void refine(const EvenRows<const In>& x, std::size_t cols, 
     __builtin_memcpy(packed + count * cols, x[r], cols * sizeof(In));
     places[count++] = r;
   }
-  NarrowLogs<Wide<In>> logs(cols);
+  NarrowLogs<Wide<In>> logs(cols, narrow_block_bytes);
   for (std::size_t first = 0; first < count; first += logs.rows_at_once()) {
     const std::size_t n = count - first < logs.rows_at_once() ? count - first : logs.rows_at_once();
     const EvenRows<const Wide<In>> wide = {reinterpret_cast<const Wide<In>*>(packed + first * cols),
@@ -238,16 +272,18 @@ SIMDSOFTMAX_NOINLINE void refine(const EvenRows<const In>& x, std::size_t cols, 
 
 template <class In>
 SIMDSOFTMAX_NOINLINE void narrow_logsumexp(const RowsTask& task, RowCursor& cursor, std::size_t rows, RowTeam& team) {
-  NarrowLogs<In> logs(task.cols);
+  NarrowLogs<In> logs(task.cols, logsumexp_room);
   each_block(cursor, rows, logs.rows_at_once(), [&](std::size_t n) {
     const auto x = rows_from<const In>(cursor, task.grid, task.logits);
     const auto y = rows_from<char>(cursor, task.grid, task.output);
     const bool together = logs.find_logsumexps(x, n);
     double* const results = logs.results();
-    if constexpr (refines_here<In>) {
-      if (together) refine(x, task.cols, n, results);
-    } else if constexpr (sizeof(Compute<In>) == sizeof(float)) {
-      for (std::size_t r = 0; r < n; ++r) results[r] = is_near_zero(results[r]) ? Limits<double>::nan : results[r];
+    if constexpr (sizeof(Compute<In>) == sizeof(float)) {
+      if (refines_here<In> && n * task.cols <= most_refined<In>) {
+        if (together) refine(x, task.cols, n, results);
+      } else {
+        for (std::size_t r = 0; r < n; ++r) results[r] = is_near_zero(results[r]) ? Limits<double>::nan : results[r];
+      }
     }
     if (together) store_run(results, y.first, task.output.dtype, y.stride, n);
     for (std::size_t r = 0; r < n; ++r, cursor.next()) {
@@ -258,7 +294,8 @@ SIMDSOFTMAX_NOINLINE void narrow_logsumexp(const RowsTask& task, RowCursor& curs
 }
 
 // Rows that are taken several at a time, bytes in the compute type: beyond, a block has too few of them.
-constexpr std::size_t longest_narrow_logs = 1024;
+constexpr std::size_t longest_narrow_logs = 8192;
+constexpr std::size_t longest_narrow_logsumexp = 32768;
 // And those whose results may wait in the caches until they are written.
 constexpr std::size_t longest_expected = 262144;
 
@@ -268,12 +305,13 @@ void walk_dense_logs(const void* given, std::size_t first, std::size_t last, con
   RowTeam row_team(team, task.cols, task.part_length);
   RowCursor cursor(task.grid, first);
   const std::size_t bytes = task.cols * sizeof(Compute<In>);
-  const bool together = row_team.alone() && task.cols > 1 && bytes <= longest_narrow_logs;
+  const bool several = row_team.alone() && task.cols > 1;
   if (task.function == Function::logsumexp) {
-    if (together) return narrow_logsumexp<In>(task, cursor, last - first, row_team);
+    if (several && bytes <= longest_narrow_logsumexp) return narrow_logsumexp<In>(task, cursor, last - first, row_team);
     for (std::size_t r = first; r < last; ++r, cursor.next()) dense_logsumexp<In>(task, cursor, row_team);
   } else {
-    if (together) return narrow_log_softmax<In, Out>(task, cursor, last - first, row_team);
+    if (several && bytes <= longest_narrow_logs)
+      return narrow_log_softmax<In, Out>(task, cursor, last - first, row_team);
     if (row_team.alone() && bytes <= longest_expected) {
       return dense_log_softmax_rows<In, Out>(task, cursor, last - first, row_team);
     }

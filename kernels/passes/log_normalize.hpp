@@ -15,16 +15,19 @@ struct LogScale {
   double log_sum_low;
 };
 
+// What there is beside log_sum, that being rounded to T.
+template <class T>
+SIMDSOFTMAX_INLINE T rest_of(const LogScale& scale) {
+  const auto log_sum = static_cast<double>(static_cast<T>(scale.log_sum));
+  return static_cast<T>(scale.log_sum - log_sum + (scale.log_sum_low + scale.max_low));
+}
+
 // No term is rounded before the last but z - max, which is exact near the maximum and else rounded once.
 template <class T>
 class LogNormalizer {
  public:
   explicit LogNormalizer(const LogScale& scale)
-      : max_(static_cast<T>(scale.max)),
-        log_sum_(static_cast<T>(scale.log_sum)),
-        rest_(static_cast<T>(scale.log_sum - static_cast<double>(log_sum_) + (scale.log_sum_low + scale.max_low))) {}
-
-  // rest: what there is beside log_sum.
+      : LogNormalizer(static_cast<T>(scale.max), static_cast<T>(scale.log_sum), rest_of<T>(scale)) {}
   LogNormalizer(T max, T log_sum, T rest) : max_(max), log_sum_(log_sum), rest_(rest) {}
 
   template <class Logit>

@@ -51,7 +51,8 @@ struct EvenRows {
 // (With the same place in the next block 1024x1000 took 1.05 times as long, 8192x512 1.08.)
 template <class In>
 SIMDSOFTMAX_INLINE EvenRows<const In> read_ahead(const EvenRows<const In>& x, std::size_t cols) {
-  const bool is_near = x.stride == static_cast<std::ptrdiff_t>(cols * sizeof(In)) || is_block_of_its_own<Compute<In>>(cols);
+  const bool is_near =
+      x.stride == static_cast<std::ptrdiff_t>(cols * sizeof(In)) || is_block_of_its_own<Compute<In>>(cols);
   const auto bytes = is_near ? read_ahead_bytes : static_cast<std::uintptr_t>(x.stride);
   return {reinterpret_cast<const In*>(reinterpret_cast<std::uintptr_t>(x.first) + bytes), x.stride};
 }
@@ -179,8 +180,9 @@ SIMDSOFTMAX_NOINLINE LogitSpan<Compute<In>> narrow_exp_pass(const EvenRows<const
 // The same, and the sums, in one pass: for rows of many chunks.
 template <class In, Accuracy accuracy, class Results>
 SIMDSOFTMAX_NOINLINE LogitSpan<Compute<In>> narrow_exp_sum_pass(const EvenRows<const In>& rows, BlockShape shape,
-                                                                Compute<In> middle, Compute<In>* to, Results& results,
-                                                                const RowTotals& totals) {
+                                                                Compute<In> middle,
+                                                                const EvenRows<Compute<In>>& exponentials,
+                                                                Results& results, const RowTotals& totals) {
   using T = Compute<In>;
   const ExpCore<T, accuracy> exp(anchor_near(middle));
   Vector<T> least(middle);
@@ -191,13 +193,14 @@ SIMDSOFTMAX_NOINLINE LogitSpan<Compute<In>> narrow_exp_sum_pass(const EvenRows<c
     return exp(v);
   };
   const EvenRows<const In> x = rows;
+  const EvenRows<T> to = exponentials;
   const EvenRows<const In> ahead = read_ahead(rows, shape.cols);
   Results y = results;
   const std::size_t cols = shape.cols;
   const auto lanes = [&](std::size_t r) __attribute__((always_inline)) {
     const In* const logits = x[r];
     const In* const next = ahead[r];
-    T* const e = to + r * cols;
+    T* const e = to[r];
     return lanes_of<T, accuracy>(
         cols,
         [&](std::size_t i) __attribute__((always_inline)) {
@@ -277,11 +280,15 @@ class NarrowBlock {
  public:
   using T = Compute<In>;
 
-  explicit NarrowBlock(std::size_t cols) : cols_(cols), rows_at_once_(narrow_rows<T>(cols, narrow_block_bytes)) {
-    for (auto& buffer : exponentials_) store(buffer + cols_ * rows_at_once_, Vector<T>(T(0)));
+  explicit NarrowBlock(std::size_t cols) : NarrowBlock(cols, narrow_rows<T>(cols, narrow_block_bytes)) {}
+  NarrowBlock(std::size_t cols, std::size_t rows_at_once)
+      : cols_(cols), rows_at_once_(rows_at_once), keeps_all_(cols * rows_at_once * sizeof(T) <= narrow_block_bytes) {
+    for (auto& buffer : exponentials_) store(buffer + cols_ * (keeps_all_ ? rows_at_once_ : 1), Vector<T>(T(0)));
   }
 
   std::size_t rows_at_once() const { return rows_at_once_; }
+  // Whether exponentials of so many rows stay; else only those of the last one do.
+  bool keeps_all() const { return keeps_all_; }
   BlockShape shape(std::size_t rows) const { return {rows, cols_}; }
   // Of the last block.
   T* exponentials() { return last_; }
@@ -303,13 +310,15 @@ class NarrowBlock {
   // What exponentials are relative to, and the sums of rows r, r + 1, ... r + width<double> - 1.
   std::int64_t anchor() const { return anchor_near(middle_.value()); }
   SIMDSOFTMAX_INLINE GroupTotals totals(std::size_t r) const { return {load(high_ + r), load(low_ + r)}; }
+  SplitSum total(std::size_t r) const { return {high_[r], low_[r]}; }
 
  private:
   template <class Results>
   LogitSpan<T> exponentiate_about_middle(const EvenRows<const In>& x, const BlockShape& block, Results& results) {
     const RowTotals totals = {high_, low_};
     if (cols_ > (sizeof(T) == sizeof(float) ? longest_short_sum : 4 * virtual_width<T>)) {
-      return narrow_exp_sum_pass<In, accuracy>(x, block, middle_.value(), exponentials(), results, totals);
+      const EvenRows<T> to = {last_, keeps_all_ ? static_cast<std::ptrdiff_t>(cols_ * sizeof(T)) : 0};
+      return narrow_exp_sum_pass<In, accuracy>(x, block, middle_.value(), to, results, totals);
     }
     const auto logits = narrow_exp_pass<In, accuracy>(x, block, middle_.value(), exponentials(), results);
     sum_stored_rows<accuracy>({exponentials(), block.rows, cols_}, totals);
@@ -318,6 +327,7 @@ class NarrowBlock {
 
   std::size_t cols_;
   std::size_t rows_at_once_;
+  bool keeps_all_;
   std::size_t buffer_ = 0;
   T* last_ = nullptr;
   BlockMiddle<T> middle_{narrow_span<In>, ExpRange<T>::giant};

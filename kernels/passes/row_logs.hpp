@@ -61,12 +61,12 @@ SIMDSOFTMAX_NOINLINE void row_max_pass(const EvenRows<const In>& rows, BlockShap
   std::size_t r = 0;
   for (; r < shape.rows; ++r) {
     const In* const row = x[r];
-    V most = lowest;
-    for_each_vector<T>(
-        0, shape.cols, [&](std::size_t i) __attribute__((always_inline)) { most = max_or_second(load(row + i), most); },
-        [&](std::size_t i, std::size_t n)
-            __attribute__((always_inline)) { most = max_or_second(load_first(row + i, n, lowest), most); });
-    max[r] = lane_max(most);
+    V most[2] = {lowest, lowest};
+    cover<T>(
+        shape.cols,
+        [&](std::size_t i, int k) __attribute__((always_inline)) { most[k] = max_or_second(load(row + i), most[k]); },
+        [&]() __attribute__((always_inline)) { most[0] = max_or_second(load_first(row, shape.cols, lowest), lowest); });
+    max[r] = lane_max(max_or_second(most[0], most[1]));
   }
   for (; r % width<double> != 0; ++r) max[r] = max[r - 1];
 }
@@ -109,7 +109,8 @@ struct RowsWithoutLargest : StoredRows<Compute<In>> {
   }
 };
 
-// log_sum of the LogScale of rows r, r + 1, ..., relative to their maxima; NaN for a row with NaN.
+// log_sum of the LogScale of rows r, r + 1, ..., relative to their maxima; NaN for a row with NaN. Without stored rows,
+// below one_dominates, it is not as good as it has to be.
 template <class In>
 class LogSums {
   using T = Compute<In>;
@@ -120,7 +121,7 @@ class LogSums {
 
   SIMDSOFTMAX_INLINE SplitSums operator()(std::size_t r, const GroupTotals& totals) {
     SplitSums logs = log_sums_of<T>(totals.high, relative_low<T>(totals), anchor_, load_f64(max_ + r));
-    if (any_above(F64(one_dominates), logs.high)) {
+    if (stored_.rows > 0 && any_above(F64(one_dominates), logs.high)) {
       const auto dominated = logs.high < F64(one_dominates);
       const SplitSums beside = log_sums_of_others(r);
       logs = {xsimd::select(dominated, beside.high, logs.high), xsimd::select(dominated, beside.low, logs.low)};
