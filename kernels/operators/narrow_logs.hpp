@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// log_softmax and logsumexp of dense rows as they are, several at a time.
+
+#include "operators/row_blocks.hpp"
+#include "operators/single_logs.hpp"
+#include "passes/row_logs.hpp"
+#include "variants/narrow.hpp"
+
+namespace simdsoftmax::SIMDSOFTMAX_ISA {
+namespace {
+
+// What the LogNormalizer of each row holds; log_sum is NaN where a row needs another way. The arrays hold whole
+// vectors.
+template <class T>
+struct RowLogScales {
+  T* max;
+  T* log_sum;
+  T* rest;
+};
+
+// Logits of rows of log_softmax are read again from L1, beside which their results have to fit; those of logsumexp are
+// not.
+constexpr std::size_t log_softmax_room = 16384;
+constexpr std::size_t logsumexp_room = 262144;
+
+// Several rows at a time: as many as in softmax, or one for each lane of their logs if that is more and their logits
+// have room. (Logs of single rows took 1.1 to 1.4 times as long up to 2,048 columns, with logsumexp 1.1 to 2.4 times.)
+template <class In>
+class NarrowLogs {
+  using T = Compute<In>;
+
+ public:
+  NarrowLogs(std::size_t cols, std::size_t room) : block_(cols, rows_at_once(cols, room)) {}
+
+  std::size_t rows_at_once() const { return block_.rows_at_once(); }
+
+  // Of at most rows_at_once() rows; false if all of them need another way.
+  bool find_scales(const EvenRows<const In>& x, std::size_t rows, Destination destination, RowTeam& team) {
+    const bool together = find_log_sums(x, rows, destination, [&](std::size_t r, const SplitSums& sums) {
+      const F64 rounded = sizeof(T) == sizeof(float) ? as_float(sums.high) : sums.high;
+      store_as(log_sum_ + r, sums.high);
+      store_as(rest_ + r, (sums.high - rounded) + sums.low);
+    });
+    if (together && !block_.keeps_all()) {
+      for (std::size_t r = 0; r < rows; ++r) {
+        if (static_cast<double>(log_sum_[r]) < one_dominates) find_scale_beside(x[r], r, team);
+      }
+    }
+    return together;
+  }
+  RowLogScales<T> scales() { return {max_, log_sum_, rest_}; }
+
+  // NaN where a row needs another way.
+  bool find_logsumexps(const EvenRows<const In>& x, std::size_t rows) {
+    Destination nowhere = {reinterpret_cast<char*>(results_), 0, 0};
+    if constexpr (sizeof(T) == sizeof(double)) {
+      return find_log_sums(x, rows, nowhere, [&](std::size_t r, SplitSums sums) {
+        const auto is_known = F64(block_.keeps_all() ? -1.0 : one_dominates) < sums.high;
+        accumulate(sums, load_f64(max_ + r));
+        store(results_ + r, xsimd::select(is_known, total(sums), F64(Limits<double>::nan)));
+      });
+    } else {
+      if (!block_.exponentiate(x, rows, nowhere)) return false;
+      for (std::size_t r = 0; r < rows; r += width<double>) {
+        store(results_ + r, logsumexps_of<T>(block_.totals(r), block_.anchor()));
+      }
+      return true;
+    }
+  }
+  double* results() { return results_; }
+
+ private:
+  static std::size_t rows_at_once(std::size_t cols, std::size_t room) {
+    const std::size_t fitting = room / sizeof(T) / cols;
+    const std::size_t for_lanes = fitting < width<double> ? fitting : width<double>;
+    const std::size_t as_softmax = narrow_rows<T>(cols, narrow_block_bytes);
+    return for_lanes > as_softmax ? for_lanes : as_softmax;
+  }
+
+  // Of a row whose exponentials are gone.
+  SIMDSOFTMAX_NOINLINE void find_scale_beside(const In* x, std::size_t r, RowTeam& team) {
+    RowLogits<PlainRow<In>> row = {{x, block_.shape(1).cols}, {}, true, team};
+    const auto max = static_cast<double>(max_[r]);
+    const std::int64_t anchor = anchor_of(max);
+    const RowState state = {anchor, no_shift, scaled(block_.total(r), power_of_two(block_.anchor() - anchor))};
+    const LogScale scale = log_scale_of(row, state, max);
+    log_sum_[r] = static_cast<T>(scale.log_sum);
+    rest_[r] = rest_of<T>(scale);
+  }
+
+  template <class Use>
+  SIMDSOFTMAX_INLINE bool find_log_sums(const EvenRows<const In>& x, std::size_t rows, Destination& destination,
+                                        const Use& use) {
+    if (!block_.exponentiate(x, rows, destination)) return false;
+    const BlockShape shape = block_.shape(rows);
+    row_max_pass(x, shape, max_);
+    const StoredRows<T> stored = {block_.exponentials(), block_.keeps_all() ? rows : 0, shape.cols};
+    LogSums<In> log_sums(x, stored, block_.anchor(), max_);
+    for (std::size_t r = 0; r < rows; r += width<double>) use(r, log_sums(r, block_.totals(r)));
+    return true;
+  }
+
+  NarrowBlock<In, Accuracy::balanced> block_;
+  alignas(64) T max_[most_narrow_rows];
+  alignas(64) T log_sum_[most_narrow_rows];
+  alignas(64) T rest_[most_narrow_rows];
+  alignas(64) double results_[most_narrow_rows];
+};
+
+template <class In, class Out>
+SIMDSOFTMAX_NOINLINE void narrow_log_pass(const EvenRows<const In>& rows, BlockShape shape,
+                                          const RowLogScales<Compute<In>>& scales, const EvenRows<Out>& to) {
+  using T = Compute<In>;
+  const BlockShape block = shape;
+  const EvenRows<const In> x = rows;
+  const EvenRows<Out> y = to;
+  const RowLogScales<T> scale = scales;
+  for (std::size_t r = 0; r < block.rows; ++r) {
+    if (is_nan(static_cast<double>(scale.log_sum[r]))) continue;
+    const LogNormalizer<T> log(scale.max[r], scale.log_sum[r], scale.rest[r]);
+    write_logs(PlainSource<In>{x[r]}, Sink<Out>{y[r]}, log, block.cols);
+  }
+}
+
+template <class In, class Out>
+SIMDSOFTMAX_NOINLINE void narrow_log_softmax(const RowsTask& task, RowCursor& cursor, std::size_t rows, RowTeam& team) {
+  NarrowLogs<In> logs(task.cols, log_softmax_room);
+  each_block(cursor, rows, logs.rows_at_once(), [&](std::size_t n) {
+    const auto x = rows_from<const In>(cursor, task.grid, task.logits);
+    const auto y = rows_from<Out>(cursor, task.grid, task.output);
+    const bool together = logs.find_scales(x, n, destination_of(y), team);
+    const RowLogScales<Compute<In>> scales = logs.scales();
+    if (together) narrow_log_pass(x, {n, task.cols}, scales, y);
+    for (std::size_t r = 0; r < n; ++r, cursor.next()) {
+      if (!together || is_nan(static_cast<double>(scales.log_sum[r]))) dense_log_softmax<In, Out>(task, cursor, team);
+    }
+    return n;
+  });
+}
+
+// The results of those rows of a block that are near 0, once more in f64; of a block of at most so many logits.
+template <class In>
+constexpr std::size_t most_refined = narrow_block_bytes / sizeof(In);
+template <class In>
+SIMDSOFTMAX_NOINLINE void refine(const EvenRows<const In>& x, std::size_t cols, std::size_t rows, double* results) {
+  In packed[most_refined<In>];
+  std::size_t places[most_narrow_rows];
+  std::size_t count = 0;
+  for (std::size_t r = 0; r < rows; ++r) {
+    if (!is_near_zero(results[r])) continue;
+    __builtin_memcpy(packed + count * cols, x[r], cols * sizeof(In));
+    places[count++] = r;
+  }
+  NarrowLogs<Wide<In>> logs(cols, narrow_block_bytes);
+  for (std::size_t first = 0; first < count; first += logs.rows_at_once()) {
+    const std::size_t n = count - first < logs.rows_at_once() ? count - first : logs.rows_at_once();
+    const EvenRows<const Wide<In>> wide = {reinterpret_cast<const Wide<In>*>(packed + first * cols),
+                                           static_cast<std::ptrdiff_t>(cols * sizeof(In))};
+    const bool together = logs.find_logsumexps(wide, n);
+    for (std::size_t r = 0; r < n; ++r) {
+      results[places[first + r]] = together ? logs.results()[r] : Limits<double>::nan;
+    }
+  }
+}
+
+template <class In>
+SIMDSOFTMAX_NOINLINE void narrow_logsumexp(const RowsTask& task, RowCursor& cursor, std::size_t rows, RowTeam& team) {
+  NarrowLogs<In> logs(task.cols, logsumexp_room);
+  each_block(cursor, rows, logs.rows_at_once(), [&](std::size_t n) {
+    const auto x = rows_from<const In>(cursor, task.grid, task.logits);
+    const auto y = rows_from<char>(cursor, task.grid, task.output);
+    const bool together = logs.find_logsumexps(x, n);
+    double* const results = logs.results();
+    if constexpr (sizeof(Compute<In>) == sizeof(float)) {
+      if (refines_here<In> && n * task.cols <= most_refined<In>) {
+        if (together) refine(x, task.cols, n, results);
+      } else {
+        for (std::size_t r = 0; r < n; ++r) results[r] = is_near_zero(results[r]) ? Limits<double>::nan : results[r];
+      }
+    }
+    if (together) store_run(results, y.first, task.output.dtype, y.stride, n);
+    for (std::size_t r = 0; r < n; ++r, cursor.next()) {
+      if (!together || is_nan(results[r])) dense_logsumexp<In>(task, cursor, team);
+    }
+    return n;
+  });
+}
+
+}  // namespace
+}  // namespace simdsoftmax::SIMDSOFTMAX_ISA
