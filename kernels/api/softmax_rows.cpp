@@ -83,14 +83,15 @@ void set_operand(Operand& operand, const void* data, Dtype dtype, std::ptrdiff_t
   operand.row_strides[0] = row_stride;
 }
 
-// Whether this is a short row with nothing amiss.
+// Whether this is a short row with nothing amiss, of dtypes that exist.
 bool is_single_row(const DenseRows& dense) {
   constexpr std::size_t longest = 8192;
   if (dense.rows != 1 || dense.cols - 1 >= longest || (dense.logits_stride | dense.output_stride) < 0) return false;
   if (dense.logits == nullptr || dense.output == nullptr) return false;
   if (dense.logits == dense.output) return dense.logits_dtype == dense.output_dtype;
-  const std::size_t bytes = dense.cols * sizeof(double);  // at most
-  return !overlap(dense.logits, bytes, dense.output, bytes);
+  const std::size_t logits_bytes = dense.cols * dtype_size(static_cast<Dtype>(dense.logits_dtype));
+  const std::size_t output_bytes = dense.cols * dtype_size(static_cast<Dtype>(dense.output_dtype));
+  return !overlap(dense.logits, logits_bytes, dense.output, output_bytes);
 }
 
 // Plan, task and all else that belongs to batches take longer than a short row: without them 1x16 takes 0.76 of the
