@@ -37,8 +37,9 @@ class NarrowLogs {
   std::size_t rows_at_once() const { return block_.rows_at_once(); }
 
   // Of at most rows_at_once() rows; false if all of them need another way.
-  bool find_scales(const EvenRows<const In>& x, std::size_t rows, Destination destination, RowTeam& team) {
-    const bool together = find_log_sums(x, rows, destination, [&](std::size_t r, const SplitSums& sums) {
+  template <class Traffic>
+  bool find_scales(const EvenRows<const In>& x, std::size_t rows, Traffic& traffic, RowTeam& team) {
+    const bool together = find_log_sums(x, rows, traffic, [&](std::size_t r, const SplitSums& sums) {
       const F64 rounded = sizeof(T) == sizeof(float) ? as_float(sums.high) : sums.high;
       store_as(log_sum_ + r, sums.high);
       store_as(rest_ + r, (sums.high - rounded) + sums.low);
@@ -54,15 +55,15 @@ class NarrowLogs {
 
   // NaN where a row needs another way.
   bool find_logsumexps(const EvenRows<const In>& x, std::size_t rows) {
-    Destination nowhere = {reinterpret_cast<char*>(results_), 0, 0};
+    LogitTraffic<In> traffic{x};
     if constexpr (sizeof(T) == sizeof(double)) {
-      return find_log_sums(x, rows, nowhere, [&](std::size_t r, SplitSums sums) {
+      return find_log_sums(x, rows, traffic, [&](std::size_t r, SplitSums sums) {
         const auto is_known = F64(block_.keeps_all() ? -1.0 : one_dominates) < sums.high;
         accumulate(sums, load_f64(max_ + r));
         store(results_ + r, xsimd::select(is_known, total(sums), F64(Limits<double>::nan)));
       });
     } else {
-      if (!block_.exponentiate(x, rows, nowhere)) return false;
+      if (!block_.exponentiate(x, rows, traffic)) return false;
       for (std::size_t r = 0; r < rows; r += width<double>) {
         store(results_ + r, logsumexps_of<T>(block_.totals(r), block_.anchor()));
       }
@@ -90,10 +91,10 @@ class NarrowLogs {
     rest_[r] = rest_of<T>(scale);
   }
 
-  template <class Use>
-  SIMDSOFTMAX_INLINE bool find_log_sums(const EvenRows<const In>& x, std::size_t rows, Destination& destination,
+  template <class Traffic, class Use>
+  SIMDSOFTMAX_INLINE bool find_log_sums(const EvenRows<const In>& x, std::size_t rows, Traffic& traffic,
                                         const Use& use) {
-    if (!block_.exponentiate(x, rows, destination)) return false;
+    if (!block_.exponentiate(x, rows, traffic)) return false;
     const BlockShape shape = block_.shape(rows);
     row_max_pass(x, shape, max_);
     const StoredRows<T> stored = {block_.exponentials(), block_.keeps_all() ? rows : 0, shape.cols};
@@ -109,30 +110,40 @@ class NarrowLogs {
   alignas(64) double results_[most_narrow_rows];
 };
 
-template <class In, class Out>
+template <class In, class Out, class Traffic>
 SIMDSOFTMAX_NOINLINE void narrow_log_pass(const EvenRows<const In>& rows, BlockShape shape,
-                                          const RowLogScales<Compute<In>>& scales, const EvenRows<Out>& to) {
+                                          const RowLogScales<Compute<In>>& scales, const EvenRows<Out>& to,
+                                          const Traffic& traffic) {
   using T = Compute<In>;
+  auto lines = traffic.template begin<Phase::results>(shape);
   const BlockShape block = shape;
   const EvenRows<const In> x = rows;
   const EvenRows<Out> y = to;
   const RowLogScales<T> scale = scales;
   for (std::size_t r = 0; r < block.rows; ++r) {
     if (is_nan(static_cast<double>(scale.log_sum[r]))) continue;
+    lines.begin_row(r);
     const LogNormalizer<T> log(scale.max[r], scale.log_sum[r], scale.rest[r]);
-    write_logs(PlainSource<In>{x[r]}, Sink<Out>{y[r]}, log, block.cols);
+    write_logs(
+        PlainSource<In, true>{x[r]}, Sink<Out>{y[r]}, log,
+        block.cols, [&](std::size_t) __attribute__((always_inline)) { lines.template ask<4 * width<T>>(); });
   }
 }
 
 template <class In, class Out>
 SIMDSOFTMAX_NOINLINE void narrow_log_softmax(const RowsTask& task, RowCursor& cursor, std::size_t rows, RowTeam& team) {
   NarrowLogs<In> logs(task.cols, log_softmax_room);
+  const bool is_near = are_near<In, Out>(rows * task.cols);
   each_block(cursor, rows, logs.rows_at_once(), [&](std::size_t n) {
     const auto x = rows_from<const In>(cursor, task.grid, task.logits);
     const auto y = rows_from<Out>(cursor, task.grid, task.output);
-    const bool together = logs.find_scales(x, n, destination_of(y), team);
+    const BlockShape shape = {n, task.cols};
+    CachedTraffic<In, Out> traffic{x, y};
+    const bool together = logs.find_scales(x, n, traffic, team);
     const RowLogScales<Compute<In>> scales = logs.scales();
-    if (together) narrow_log_pass(x, {n, task.cols}, scales, y);
+    if (together) {
+      is_near ? narrow_log_pass(x, shape, scales, y, NoTraffic{}) : narrow_log_pass(x, shape, scales, y, traffic);
+    }
     for (std::size_t r = 0; r < n; ++r, cursor.next()) {
       if (!together || is_nan(static_cast<double>(scales.log_sum[r]))) dense_log_softmax<In, Out>(task, cursor, team);
     }

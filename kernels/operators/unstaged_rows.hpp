@@ -108,7 +108,7 @@ SIMDSOFTMAX_NOINLINE void walk_unstaged_rows(const RowsTask& task, RowCursor& cu
                                              RowTeam& row_team) {
   const bool streams = task.variant == Variant::streaming;
   const bool ends = task.pre_ops != nullptr && (task.pre_ops->causal || task.pre_ops->lengths.data != nullptr);
-  NarrowPreOps narrow(task.cols, task.theta, ends, streams);
+  NarrowPreOps narrow(rows, task.cols, task.theta, ends, streams);
   PreOpRows pre_op_rows(task, narrow);
   each_block(cursor, rows, narrow.rows_at_once(), [&](std::size_t n) {
     const auto x = rows_from<const float>(cursor, task.grid, task.logits);

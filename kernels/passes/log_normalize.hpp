@@ -48,12 +48,12 @@ class LogNormalizer {
 };
 
 // Log-probabilities from logits. The sink may write where the source reads.
-template <class Source, class Sink>
+template <class Source, class Sink, class Before = Nothing>
 SIMDSOFTMAX_INLINE void write_logs(const Source& x, const Sink& y, const LogNormalizer<typename Source::T>& log,
-                                   std::size_t n) {
+                                   std::size_t n, const Before& before = {}) {
   for_each_vector<typename Source::T>(
       0, n, [&](std::size_t i) __attribute__((always_inline)) { y(i, log(x(i))); },
-      [&](std::size_t i, std::size_t m) __attribute__((always_inline)) { y.first(i, m, log(x.first(i, m))); });
+      [&](std::size_t i, std::size_t m) __attribute__((always_inline)) { y.first(i, m, log(x.first(i, m))); }, before);
 }
 template <class Source, class Sink>
 SIMDSOFTMAX_NOINLINE void log_pass(const Source x, const Sink y, const LogScale& scale, std::size_t n) {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "passes/block_traffic.hpp"
 #include "passes/row_totals.hpp"
 #include "simd/exp.hpp"
-#include "simd/stream.hpp"
 
 namespace simdsoftmax::SIMDSOFTMAX_ISA {
 namespace {
@@ -35,80 +35,20 @@ constexpr bool is_block_of_its_own(std::size_t cols) {
   return cols * sizeof(T) > narrow_block_bytes;
 }
 
-// Rows at even distances, in bytes.
-template <class Element>
-struct EvenRows {
-  Element* first;
-  std::ptrdiff_t stride;
-
-  SIMDSOFTMAX_INLINE Element* operator[](std::size_t r) const {
-    const auto offset = static_cast<std::uintptr_t>(static_cast<std::ptrdiff_t>(r) * stride);
-    return reinterpret_cast<Element*>(reinterpret_cast<std::uintptr_t>(first) + offset);
-  }
-};
-
-// What to ask for when a row is read: 2 KiB further, as PlainSource does, or the next row where that lies elsewhere.
-// (With the same place in the next block 1024x1000 took 1.05 times as long, 8192x512 1.08.)
-template <class In>
-SIMDSOFTMAX_INLINE EvenRows<const In> read_ahead(const EvenRows<const In>& x, std::size_t cols) {
-  const bool is_near =
-      x.stride == static_cast<std::ptrdiff_t>(cols * sizeof(In)) || is_block_of_its_own<Compute<In>>(cols);
-  const auto bytes = is_near ? read_ahead_bytes : static_cast<std::uintptr_t>(x.stride);
-  return {reinterpret_cast<const In*>(reinterpret_cast<std::uintptr_t>(x.first) + bytes), x.stride};
-}
-
-// Where the results will go, in bytes: lines come in while exponentials are computed, not when they are needed.
-struct Destination {
-  const char* first;
-  std::ptrdiff_t row_stride;
-  std::ptrdiff_t element;
-
-  // Also of rows that there are not.
-  SIMDSOFTMAX_INLINE void expect(std::size_t row, std::size_t column) const {
-    const auto offset = static_cast<std::ptrdiff_t>(row) * row_stride + static_cast<std::ptrdiff_t>(column) * element;
-    const auto at = reinterpret_cast<std::uintptr_t>(first) + static_cast<std::uintptr_t>(offset);
-    __builtin_prefetch(reinterpret_cast<const char*>(at), 1);
-  }
-};
-
-template <class Out>
-SIMDSOFTMAX_INLINE Destination destination_of(const EvenRows<Out>& y) {
-  return {reinterpret_cast<const char*>(y.first), y.stride, sizeof(Out)};
-}
-
-// Results of the block before on their way past the caches, while exponentials are computed. All at once they have to
-// wait for memory, and nothing is computed meanwhile: 65536x512 took 1.47 times as long as memcpy, now 1.24.
-struct Drain {
-  LineCopy lines;
-
-  SIMDSOFTMAX_INLINE void expect(std::size_t, std::size_t) { lines.next(); }
-};
-
-struct BlockShape {
-  std::size_t rows;
-  std::size_t cols;
-};
-
-// work(x, at, n) for runs of n elements, the first of them being number `at` of the block.
-template <class Element, class Work>
-SIMDSOFTMAX_INLINE void each_run(const EvenRows<Element>& x, BlockShape shape, const Work& work) {
-  if (x.stride == static_cast<std::ptrdiff_t>(shape.cols * sizeof(Element))) {
-    return work(x.first, 0, shape.rows * shape.cols);
-  }
-  for (std::size_t r = 0; r < shape.rows; ++r) work(x[r], r * shape.cols, shape.cols);
-}
-
-// whole(i) for vectors that cover [0, n), the last of them perhaps twice; few() if n does not fill one.
-template <class T, class Whole, class Few>
-SIMDSOFTMAX_INLINE void cover(std::size_t n, const Whole& whole, const Few& few) {
+// whole(i) for vectors that cover [0, n), the last of them perhaps twice; few() if n does not fill one; before(i)
+// before each four.
+template <class T, class Whole, class Few, class Before = Nothing>
+SIMDSOFTMAX_INLINE void cover(std::size_t n, const Whole& whole, const Few& few, const Before& before = {}) {
   if (n < width<T>) return few();
   std::size_t i = 0;
   for (; i + 4 * width<T> <= n; i += 4 * width<T>) {
+    before(i);
     whole(i, 0);
     whole(i + width<T>, 1);
     whole(i + 2 * width<T>, 0);
     whole(i + 3 * width<T>, 1);
   }
+  if (i < n) before(i);
   for (; i + width<T> <= n; i += width<T>) whole(i, 0);
   if (i < n) whole(n - width<T>, 1);
 }
@@ -150,9 +90,9 @@ SIMDSOFTMAX_NOINLINE LogitSpan<Compute<In>> narrow_span_pass(const EvenRows<cons
 }
 
 // Exponentials of a block, row behind row, relative to the anchor of a number; how far the logits reach.
-template <class In, Accuracy accuracy, class Results>
+template <class In, Accuracy accuracy, class Traffic>
 SIMDSOFTMAX_NOINLINE LogitSpan<Compute<In>> narrow_exp_pass(const EvenRows<const In>& x, BlockShape shape,
-                                                            Compute<In> middle, Compute<In>* e, Results& results) {
+                                                            Compute<In> middle, Compute<In>* e, Traffic& traffic) {
   using T = Compute<In>;
   const ExpCore<T, accuracy> exp(anchor_near(middle));
   Vector<T> least(middle);
@@ -162,27 +102,27 @@ SIMDSOFTMAX_NOINLINE LogitSpan<Compute<In>> narrow_exp_pass(const EvenRows<const
     most = max_or_second(v, most);
     return exp(v);
   };
-  Results y = results;
+  auto lines = traffic.template begin<Phase::exponentials>(shape);
+  const std::size_t cols = shape.cols;
   each_run(
-      x, shape, [&](const In* run, std::size_t at, std::size_t n) __attribute__((always_inline)) {
+      x, shape, [&](const In* run, std::size_t r, std::size_t n) __attribute__((always_inline)) {
+        T* const to = e + r * cols;
+        lines.begin_row(r);
         cover<T>(
-            n,
-            [&](std::size_t i, int) __attribute__((always_inline)) {
-              y.expect(0, at + i);
-              store(e + at + i, exp_of(PlainSource<In>{run}(i)));
-            },
-            [&]() __attribute__((always_inline)) { store(e + at, exp_of(load_first(run, n, Vector<T>(middle)))); });
+            n, [&](std::size_t i, int) __attribute__((always_inline)) { store(to + i, exp_of(load(run + i))); },
+            [&]() __attribute__((always_inline)) { store(to, exp_of(load_first(run, n, Vector<T>(middle)))); },
+            [&](std::size_t) __attribute__((always_inline)) { lines.template ask<4 * width<T>>(); });
       });
-  results = y;
+  traffic.end(lines);
   return span_of<T>(least, most);
 }
 
 // The same, and the sums, in one pass: for rows of many chunks.
-template <class In, Accuracy accuracy, class Results>
+template <class In, Accuracy accuracy, class Traffic>
 SIMDSOFTMAX_NOINLINE LogitSpan<Compute<In>> narrow_exp_sum_pass(const EvenRows<const In>& rows, BlockShape shape,
                                                                 Compute<In> middle,
                                                                 const EvenRows<Compute<In>>& exponentials,
-                                                                Results& results, const RowTotals& totals) {
+                                                                Traffic& traffic, const RowTotals& totals) {
   using T = Compute<In>;
   const ExpCore<T, accuracy> exp(anchor_near(middle));
   Vector<T> least(middle);
@@ -194,18 +134,15 @@ SIMDSOFTMAX_NOINLINE LogitSpan<Compute<In>> narrow_exp_sum_pass(const EvenRows<c
   };
   const EvenRows<const In> x = rows;
   const EvenRows<T> to = exponentials;
-  const EvenRows<const In> ahead = read_ahead(rows, shape.cols);
-  Results y = results;
+  auto lines = traffic.template begin<Phase::exponentials>(shape);
   const std::size_t cols = shape.cols;
-  const auto lanes = [&](std::size_t r) __attribute__((always_inline)) {
+  const auto lanes_of_row = [&](std::size_t r) __attribute__((always_inline)) {
     const In* const logits = x[r];
-    const In* const next = ahead[r];
     T* const e = to[r];
+    lines.begin_row(r);
     return lanes_of<T, accuracy>(
         cols,
         [&](std::size_t i) __attribute__((always_inline)) {
-          __builtin_prefetch(next + i);
-          y.expect(r, i);
           const Vector<T> v = exp_of(load(logits + i));
           store(e + i, v);
           return v;
@@ -214,10 +151,11 @@ SIMDSOFTMAX_NOINLINE LogitSpan<Compute<In>> narrow_exp_sum_pass(const EvenRows<c
           const Vector<T> v = exp_of(load_first(logits + i, m, Vector<T>(middle)));
           store_first(e + i, m, v);
           return keep_first(v, m);
-        });
+        },
+        [&](std::size_t) __attribute__((always_inline)) { lines.template ask<chunk_length<T>>(); });
   };
-  sum_rows<LaneSum<T, accuracy>>(shape.rows, lanes, totals);
-  results = y;
+  sum_rows<LaneSum<T, accuracy>>(shape.rows, lanes_of_row, totals);
+  traffic.end(lines);
   return span_of<T>(least, most);
 }
 
@@ -297,14 +235,14 @@ class NarrowBlock {
   void use_next_buffer() { buffer_ = (buffer_ + 1) % buffers; }
 
   // Of at most rows_at_once() rows. False if their logits do not lie within the span, or are infinite or huge.
-  // Results: Destination or Drain. Exponentials go to `place`, or to a buffer if that is null.
-  template <class Results>
-  bool exponentiate(const EvenRows<const In>& x, std::size_t rows, Results& results, T* place = nullptr) {
+  // Exponentials go to `place`, or to a buffer if that is null.
+  template <class Traffic>
+  bool exponentiate(const EvenRows<const In>& x, std::size_t rows, Traffic& traffic, T* place = nullptr) {
     last_ = place != nullptr ? place : room();
     const BlockShape block = shape(rows);
     return middle_.settle(
         first_of(x.first), [&] { return narrow_span_pass(x, block); },
-        [&] { return exponentiate_about_middle(x, block, results); });
+        [&] { return exponentiate_about_middle(x, block, traffic); });
   }
 
   // What exponentials are relative to, and the sums of rows r, r + 1, ... r + width<double> - 1.
@@ -313,14 +251,14 @@ class NarrowBlock {
   SplitSum total(std::size_t r) const { return {high_[r], low_[r]}; }
 
  private:
-  template <class Results>
-  LogitSpan<T> exponentiate_about_middle(const EvenRows<const In>& x, const BlockShape& block, Results& results) {
+  template <class Traffic>
+  LogitSpan<T> exponentiate_about_middle(const EvenRows<const In>& x, const BlockShape& block, Traffic& traffic) {
     const RowTotals totals = {high_, low_};
     if (cols_ > (sizeof(T) == sizeof(float) ? longest_short_sum : 4 * virtual_width<T>)) {
       const EvenRows<T> to = {last_, keeps_all_ ? static_cast<std::ptrdiff_t>(cols_ * sizeof(T)) : 0};
-      return narrow_exp_sum_pass<In, accuracy>(x, block, middle_.value(), to, results, totals);
+      return narrow_exp_sum_pass<In, accuracy>(x, block, middle_.value(), to, traffic, totals);
     }
-    const auto logits = narrow_exp_pass<In, accuracy>(x, block, middle_.value(), exponentials(), results);
+    const auto logits = narrow_exp_pass<In, accuracy>(x, block, middle_.value(), exponentials(), traffic);
     sum_stored_rows<accuracy>({exponentials(), block.rows, cols_}, totals);
     return logits;
   }

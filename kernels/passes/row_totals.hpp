@@ -123,19 +123,24 @@ class ShortLanes {
   std::size_t last_ = 0;
 };
 
-// Lane sums of n values: full(i), a vector of them, and first(i, m), the first m of one and zeros.
-// begins: there is a whole chunk, and its values are not much to ask for twice in the code.
-template <class T, Accuracy accuracy, bool begins = false, class Full, class First>
-SIMDSOFTMAX_INLINE LaneSum<T, accuracy> lanes_of(std::size_t n, const Full& full, const First& first) {
+// Lane sums of n values: full(i), a vector of them, and first(i, m), the first m of one and zeros; before(i) before
+// each chunk. begins: there is a whole chunk, and its values are not much to ask for twice in the code.
+template <class T, Accuracy accuracy, bool begins = false, class Full, class First, class Before = Nothing>
+SIMDSOFTMAX_INLINE LaneSum<T, accuracy> lanes_of(std::size_t n, const Full& full, const First& first,
+                                                 const Before& before = {}) {
   LaneSum<T, accuracy> sum;
   std::size_t i = 0;
   const auto full_here = [&](std::size_t k) __attribute__((always_inline)) { return full(i + k); };
   const auto first_here = [&](std::size_t k, std::size_t m) __attribute__((always_inline)) { return first(i + k, m); };
   if constexpr (begins) {
+    before(i);
     sum.begin(full_here);
     i = chunk_length<T>;
   }
-  for (; i + chunk_length<T> <= n; i += chunk_length<T>) sum.add(full_here);
+  for (; i + chunk_length<T> <= n; i += chunk_length<T>) {
+    before(i);
+    sum.add(full_here);
+  }
   if (i < n) sum.add_first(n - i, full_here, first_here);
   return sum;
 }

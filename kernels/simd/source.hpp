@@ -39,14 +39,14 @@ SIMDSOFTMAX_INLINE Vector<T> low_part(const SplitLogit<T>& x) {
 // twice in 0.8 of the time on one thread and on two (512 bytes: 0.88; 8 KiB: as 2), one in L2 in 0.98.
 constexpr std::size_t read_ahead_bytes = 2048;
 
-// The logits as they are.
-template <class In>
+// The logits as they are, from memory or from the caches near by.
+template <class In, bool is_near = false>
 struct PlainSource {
   using T = Compute<In>;
   const In* x;
 
   SIMDSOFTMAX_INLINE Vector<T> operator()(std::size_t i) const {
-    __builtin_prefetch(reinterpret_cast<const char*>(x + i) + read_ahead_bytes);
+    if constexpr (!is_near) __builtin_prefetch(reinterpret_cast<const char*>(x + i) + read_ahead_bytes);
     return load(x + i);
   }
   SIMDSOFTMAX_INLINE Vector<T> first(std::size_t i, std::size_t n) const {

@@ -108,16 +108,24 @@ SIMDSOFTMAX_INLINE void repeat(const Work& work) {
   }
 }
 
-// Calls full(i) for every whole vector of [begin, end), and last(i, n) for the n elements that remain.
-template <class T, class Full, class Last>
-SIMDSOFTMAX_INLINE void for_each_vector(std::size_t begin, std::size_t end, const Full& full, const Last& last) {
+struct Nothing {
+  SIMDSOFTMAX_INLINE void operator()(std::size_t) const {}
+};
+
+// Calls full(i) for every whole vector of [begin, end), last(i, n) for the n elements that remain, and before(i) before
+// each four of them.
+template <class T, class Full, class Last, class Before = Nothing>
+SIMDSOFTMAX_INLINE void for_each_vector(std::size_t begin, std::size_t end, const Full& full, const Last& last,
+                                        const Before& before = {}) {
   std::size_t i = begin;
   for (; i + 4 * width<T> <= end; i += 4 * width<T>) {
+    before(i);
     full(i);
     full(i + width<T>);
     full(i + 2 * width<T>);
     full(i + 3 * width<T>);
   }
+  if (i < end) before(i);
   for (; i + width<T> <= end; i += width<T>) full(i);
   if (i < end) last(i, end - i);
 }

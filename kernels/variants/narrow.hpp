@@ -42,13 +42,14 @@ SIMDSOFTMAX_INLINE void each_vector_from(std::size_t cols, const Whole& whole, c
 }
 
 // The vectors of a row of at most `halves` (1, 2 or 4) halves of a virtual vector, but more than half of those:
-// whole(i) for those that are sure to be complete, part(i, n) for the others; 0: of any length.
-template <class T, std::size_t halves, class Whole, class Part>
-SIMDSOFTMAX_INLINE void each_vector(std::size_t cols, const Whole& whole, const Part& part) {
+// whole(i) for those that are sure to be complete, part(i, n) for the others; 0: of any length, before(i) before each
+// four.
+template <class T, std::size_t halves, class Whole, class Part, class Before>
+SIMDSOFTMAX_INLINE void each_vector(std::size_t cols, const Whole& whole, const Part& part, const Before& before) {
   constexpr std::size_t half = virtual_width<T> / 2;
   constexpr std::size_t sure = halves / 2 * half / width<T> * width<T>;
   if constexpr (halves == 0) {
-    for_each_vector<T>(0, cols, whole, part);
+    for_each_vector<T>(0, cols, whole, part, before);
   } else {
     for (std::size_t i = 0; i < sure; i += width<T>) whole(i);
     each_vector_from<T, sure, halves * half>(cols, whole, part);
@@ -64,16 +65,19 @@ SIMDSOFTMAX_INLINE void fill_nan_rows(BlockShape block, const RowFactors<Compute
   }
 }
 
-template <class Out, Accuracy accuracy, std::size_t halves>
+template <class Out, Accuracy accuracy, std::size_t halves, class Traffic>
 SIMDSOFTMAX_NOINLINE void narrow_scale_pass(const Compute<Out>* e, BlockShape shape,
-                                            const RowFactors<Compute<Out>>& factors, const EvenRows<Out>& rows) {
+                                            const RowFactors<Compute<Out>>& factors, const EvenRows<Out>& rows,
+                                            Traffic& traffic) {
   using T = Compute<Out>;
   using V = Vector<T>;
   const BlockShape block = shape;
   const RowFactors<T> factor = factors;
   const EvenRows<Out> to = rows;
+  auto lines = traffic.template begin<Phase::results>(shape);
   for (std::size_t r = 0; r < block.rows; ++r, e += block.cols) {
     const Sink<Out> y{to[r]};
+    lines.begin_row(r);
     const V high(factor.high[r]);
     const V low(has_single_factor<accuracy> ? T(0) : factor.low[r]);
     const auto probability = [&](V v) __attribute__((always_inline)) { return normalized<accuracy>(v, high, low); };
@@ -84,8 +88,10 @@ SIMDSOFTMAX_NOINLINE void narrow_scale_pass(const Compute<Out>* e, BlockShape sh
     };
     each_vector<T, halves>(
         block.cols, [&](std::size_t i) __attribute__((always_inline)) { y(i, probability(load(e + i))); },
-        [&](std::size_t i, std::size_t n) __attribute__((always_inline)) { y.first(i, n, probability(last(i, n))); });
+        [&](std::size_t i, std::size_t n) __attribute__((always_inline)) { y.first(i, n, probability(last(i, n))); },
+        [&](std::size_t) __attribute__((always_inline)) { lines.template ask<4 * width<T>>(); });
   }
+  traffic.end(lines);
   fill_nan_rows(block, factor, to);
 }
 
@@ -114,7 +120,8 @@ class Narrow {
 
  public:
   // streams: results are written past the caches where they can be.
-  Narrow(std::size_t cols, bool streams) : block_(cols), streams_(streams) {}
+  Narrow(std::size_t rows, std::size_t cols, bool streams)
+      : block_(cols), is_near_(are_near<In, Out>(rows * cols)), streams_(streams) {}
 
   std::size_t rows_at_once() const { return block_.rows_at_once(); }
   // For exponentials of a row.
@@ -123,40 +130,43 @@ class Narrow {
   // At most rows_at_once() rows. False if they cannot go together: their logits are as they were.
   bool walk(const EvenRows<const In>& x, const EvenRows<Out>& y, std::size_t rows) {
     if (streams_) return stream(x, y, rows);
-    Destination destination = destination_of(y);
-    if (!block_.exponentiate(x, rows, destination, place_in(x, y))) return false;
-    const RowFactors<T> factors = factors_of(rows);
-    const BlockShape shape = block_.shape(rows);
-    const T* const e = block_.exponentials();
     constexpr std::size_t half = virtual_width<T> / 2;
+    const BlockShape shape = block_.shape(rows);
+    CachedTraffic<In, Out> traffic{x, y};
+    if (!block_.exponentiate(x, rows, traffic, place_in(x, y))) return false;
+    const RowFactors<T> factors = factors_of(rows);
+    const T* const e = block_.exponentials();
+    NoTraffic none;
     if (shape.cols <= half) {
-      if (!scale_packed(e, shape, factors, y)) narrow_scale_pass<Out, accuracy, 1>(e, shape, factors, y);
+      if (!scale_packed(e, shape, factors, y)) narrow_scale_pass<Out, accuracy, 1>(e, shape, factors, y, none);
     } else if (shape.cols <= 2 * half) {
-      narrow_scale_pass<Out, accuracy, 2>(e, shape, factors, y);
+      narrow_scale_pass<Out, accuracy, 2>(e, shape, factors, y, none);
     } else if (shape.cols <= 4 * half) {
-      narrow_scale_pass<Out, accuracy, 4>(e, shape, factors, y);
+      narrow_scale_pass<Out, accuracy, 4>(e, shape, factors, y, none);
+    } else if (is_near_) {
+      narrow_scale_pass<Out, accuracy, 0>(e, shape, factors, y, none);
     } else {
-      narrow_scale_pass<Out, accuracy, 0>(e, shape, factors, y);
+      narrow_scale_pass<Out, accuracy, 0>(e, shape, factors, y, traffic);
     }
     return true;
   }
 
   // What is still on its way.
-  void finish() { drain_.lines.finish(); }
+  void finish() { results_.finish(); }
 
  private:
   bool stream(const EvenRows<const In>& x, const EvenRows<Out>& y, std::size_t rows) {
-    if (!block_.exponentiate(x, rows, drain_)) return false;
-    drain_.lines.finish();
+    const BlockShape shape = block_.shape(rows);
+    StreamedTraffic<In> traffic{x, results_};
+    if (!block_.exponentiate(x, rows, traffic)) return false;
     // Results are no larger than exponentials, whose place they take.
     T* const e = block_.exponentials();
-    const BlockShape shape = block_.shape(rows);
     const EvenRows<Out> here = {reinterpret_cast<Out*>(e), static_cast<std::ptrdiff_t>(shape.cols * sizeof(Out))};
-    narrow_scale_pass<Out, accuracy, 0>(e, shape, factors_of(rows), here);
-    each_run(y, shape, [&](Out* run, std::size_t at, std::size_t n) {
-      drain_.lines.finish();
-      drain_.lines =
-          line_copy(reinterpret_cast<const char*>(here.first + at), reinterpret_cast<char*>(run), n * sizeof(Out));
+    narrow_scale_pass<Out, accuracy, 0>(e, shape, factors_of(rows), here, traffic);
+    results_ = traffic.results;
+    each_run(y, shape, [&](Out* run, std::size_t r, std::size_t n) {
+      results_.finish();
+      results_ = line_copy(reinterpret_cast<const char*>(here[r]), reinterpret_cast<char*>(run), n * sizeof(Out));
     });
     block_.use_next_buffer();
     return true;
@@ -206,8 +216,9 @@ class Narrow {
   }
 
   NarrowBlock<In, accuracy, 2> block_;
+  bool is_near_;
   bool streams_;
-  Drain drain_ = {{nullptr, nullptr, 0}};
+  LineCopy results_ = {nullptr, nullptr, 0};  // of the block before
   // A vector of them may be read from the last one on.
   alignas(64) T factor_[most_narrow_rows + width<T>];
   alignas(64) T factor_low_[most_narrow_rows + width<T>];

@@ -96,53 +96,57 @@ class PreOpExp {
 };
 
 // Exponentials of a block of whole rows, row behind row; as one long row if logits and bits lie so, too.
-template <class Exp>
+template <class Exp, class Traffic>
 SIMDSOFTMAX_NOINLINE LogitSpan<float> pre_op_exp_pass(const EvenRows<const float>& rows, const PreOpBlock& given,
                                                       const Exp& exp_of, float middle, float* e,
-                                                      const Destination& destination) {
+                                                      const Traffic& traffic) {
   Exp exp = exp_of;
   const PreOpBlock block = given;
   const EvenRows<const float> x = rows;
-  const Destination y = destination;
-  const bool is_one = x.stride == static_cast<std::ptrdiff_t>(block.cols * sizeof(float)) &&
-                      (block.hidden == nullptr || block.hidden_stride * 64 == block.cols);
+  auto lines = traffic.template begin<Phase::exponentials>({given.rows, given.cols});
+  const bool is_one =
+      are_adjacent(x, block.cols) && (block.hidden == nullptr || block.hidden_stride * 64 == block.cols);
   const std::size_t n = is_one ? block.rows * block.cols : block.cols;
   const std::size_t last = is_one ? 1 : block.rows;
   for (std::size_t r = 0; r < last; ++r, e += n) {
     const float* const logits = x[r];
     const unsigned char* const hidden = block.hidden_of(r);
+    lines.begin_row(r);
     for_each_vector<float>(
-        0, n,
-        [&](std::size_t i) __attribute__((always_inline)) {
-          y.expect(r, i);
-          store(e + i, exp(hidden, i, load(logits + i)));
-        },
+        0, n, [&](std::size_t i) __attribute__((always_inline)) { store(e + i, exp(hidden, i, load(logits + i))); },
         [&](std::size_t i, std::size_t m)
-            __attribute__((always_inline)) { store(e + i, exp(hidden, i, load_first(logits + i, m, F32(middle)))); });
+            __attribute__((always_inline)) { store(e + i, exp(hidden, i, load_first(logits + i, m, F32(middle)))); },
+        [&](std::size_t) __attribute__((always_inline)) { lines.template ask<4 * width<float>>(); });
   }
   return exp.span();
 }
 
 // The same of rows that may end early, 0 in what is left of a last chunk, and their sums. ends: many of them do.
-template <bool ends, class Exp>
+// y: where results go.
+template <bool ends, class Exp, class Traffic>
 SIMDSOFTMAX_NOINLINE LogitSpan<float> pre_op_exp_sum_pass(const EvenRows<const float>& rows, const PreOpBlock& given,
                                                           const Exp& exp_of, float middle, float* to,
-                                                          const Destination& destination, const RowTotals& totals) {
+                                                          const EvenRows<float>& y, const Traffic& traffic,
+                                                          const RowTotals& totals) {
   Exp exp = exp_of;
+  const EvenRows<float> results = y;
   const PreOpBlock block = given;
   const EvenRows<const float> x = rows;
-  const EvenRows<const float> ahead = read_ahead(rows, given.cols);
-  const Destination y = destination;
+  auto lines = traffic.template begin<Phase::exponentials>({given.rows, given.cols});
   const auto lanes = [&](std::size_t r) __attribute__((always_inline)) {
     const float* const logits = x[r];
-    const float* next = ahead[r];
+    const float* next = logits + read_ahead_bytes / sizeof(float);
+    const float* const result = results[r];
     float* const e = to + r * block.cols;
     const unsigned char* const hidden = block.hidden_of(r);
     const std::size_t n = block.visible[r];
+    lines.begin_row(r);
     const auto whole = [&](std::size_t i) __attribute__((always_inline)) {
-      __builtin_prefetch(next + i);
-      y.expect(r, i);
-      if constexpr (ends) y.expect(r, n + i);  // lines that will be filled with zeros
+      if constexpr (ends) {
+        __builtin_prefetch(next + i);
+        __builtin_prefetch(result + i, 1);
+        __builtin_prefetch(result + n + i, 1);  // lines that will be filled with zeros
+      }
       const F32 v = exp(hidden, i, load(logits + i));
       store(e + i, v);
       return v;
@@ -158,7 +162,10 @@ SIMDSOFTMAX_NOINLINE LogitSpan<float> pre_op_exp_sum_pass(const EvenRows<const f
     // In whole vectors, however much there is: rows of nearly the same length then take the same branches.
     const auto at_end = [&](std::size_t k) __attribute__((always_inline)) { return part(i + k, lanes_from(i + k, n)); };
     const auto add_until = [&](std::size_t end) __attribute__((always_inline)) {
-      for (; i + chunk_length<float> <= end; i += chunk_length<float>) sum.add(in_chunk);
+      for (; i + chunk_length<float> <= end; i += chunk_length<float>) {
+        if constexpr (!ends) lines.template ask<chunk_length<float>>();
+        sum.add(in_chunk);
+      }
     };
     if constexpr (ends) {
       constexpr std::size_t distance = read_ahead_bytes / sizeof(float);
@@ -182,13 +189,16 @@ SIMDSOFTMAX_NOINLINE LogitSpan<float> pre_op_exp_sum_pass(const EvenRows<const f
 }
 
 // Probabilities of a block; 0 where columns take no part.
+template <class Traffic>
 SIMDSOFTMAX_NOINLINE void pre_op_scale_pass(const float* e, const PreOpBlock& given, const RowFactors<float>& factors,
-                                            const EvenRows<float>& rows) {
+                                            const EvenRows<float>& rows, const Traffic& traffic) {
   const F32 zero(0.0f);
+  auto lines = traffic.template begin<Phase::results>({given.rows, given.cols});
   const PreOpBlock block = given;
   const EvenRows<float> to = rows;
   for (std::size_t r = 0; r < block.rows; ++r, e += block.cols) {
     float* const y = to[r];
+    lines.begin_row(r);
     const std::size_t chunks = (block.visible[r] + chunk_length<float> - 1) / chunk_length<float>;
     const std::size_t n = chunks * chunk_length<float> < block.cols ? chunks * chunk_length<float> : block.cols;
     const F32 high(factors.high[r]);
@@ -199,7 +209,8 @@ SIMDSOFTMAX_NOINLINE void pre_op_scale_pass(const float* e, const PreOpBlock& gi
     };
     for_each_vector<float>(
         0, n, [&](std::size_t i) __attribute__((always_inline)) { store(y + i, probability(i)); },
-        [&](std::size_t i, std::size_t m) __attribute__((always_inline)) { store_first(y + i, m, probability(i)); });
+        [&](std::size_t i, std::size_t m) __attribute__((always_inline)) { store_first(y + i, m, probability(i)); },
+        [&](std::size_t) __attribute__((always_inline)) { lines.template ask<4 * width<float>>(); });
     for_each_vector<float>(
         n, block.cols, [&](std::size_t i) __attribute__((always_inline)) { store(y + i, zero); },
         [&](std::size_t i, std::size_t m) __attribute__((always_inline)) { store_first(y + i, m, zero); });
@@ -209,13 +220,14 @@ SIMDSOFTMAX_NOINLINE void pre_op_scale_pass(const float* e, const PreOpBlock& gi
 class NarrowPreOps {
  public:
   // theta: what every logit is multiplied by; ends: whether columns at the end may take no part.
-  NarrowPreOps(std::size_t cols, double theta, bool ends, bool streams)
+  NarrowPreOps(std::size_t rows, std::size_t cols, double theta, bool ends, bool streams)
       : cols_(cols),
         rows_at_once_(narrow_rows<float>(cols, ends ? 4 * narrow_block_bytes : narrow_block_bytes)),
         factor_(static_cast<float>(theta)),
         factor_low_(static_cast<float>(theta - static_cast<double>(factor_))),
         middle_(narrow_span<float> / magnitude(factor_), ExpRange<float>::giant / magnitude(factor_)),
         ends_(ends),
+        is_near_(are_near<float, float>(rows * cols)),
         streams_(streams) {}
 
   std::size_t rows_at_once() const { return rows_at_once_; }
@@ -246,8 +258,10 @@ class NarrowPreOps {
     float* const e = !streams_ && !in_place && is_block_of_its_own<float>(cols_) && cols_ % chunk_length<float> == 0
                          ? y.first
                          : exponentials_;
+    const EvenRows<float> here = {e, static_cast<std::ptrdiff_t>(cols_ * sizeof(float))};
+    const EvenRows<float> results = streams_ ? here : y;
     const bool together = middle_.settle(
-        first_of(x[first]), [&] { return span_pass(x, block); }, [&] { return exponentiate(x, y, e, block); });
+        first_of(x[first]), [&] { return span_pass(x, block); }, [&] { return exponentiate(x, results, e, block); });
     if (!together) return false;
     const RowFactors<float> factors = {row_factor_, row_factor_low_};
     for (std::size_t r = 0; r < rows; r += width<double>) {
@@ -256,34 +270,36 @@ class NarrowPreOps {
     for (std::size_t r = 0; r < rows; ++r) {
       if (!(row_factor_[r] < Limits<float>::infinity)) return false;
     }
-    if (!streams_) {
-      pre_op_scale_pass(e, block, factors, y);
-      return true;
+    if (ends_ || is_near_) {
+      pre_op_scale_pass(e, block, factors, results, NoTraffic{});
+    } else {
+      pre_op_scale_pass(e, block, factors, results, Traffic{x, results});
     }
-    const EvenRows<float> here = {e, static_cast<std::ptrdiff_t>(cols_ * sizeof(float))};
-    pre_op_scale_pass(e, block, factors, here);
-    each_run(y, {rows, cols_}, [&](float* run, std::size_t at, std::size_t n) {
-      line_copy(reinterpret_cast<const char*>(e + at), reinterpret_cast<char*>(run), n * sizeof(float)).finish();
+    if (!streams_) return true;
+    each_run(y, {rows, cols_}, [&](float* run, std::size_t r, std::size_t n) {
+      line_copy(reinterpret_cast<const char*>(here[r]), reinterpret_cast<char*>(run), n * sizeof(float)).finish();
     });
     return true;
   }
 
  private:
+  using Traffic = CachedTraffic<float, float>;
+
   static constexpr std::size_t hidden_words = longest_narrow<float> / 64;  // words_of_row() of all rows
 
   static float magnitude(float x) { return x < 0 ? -x : x; }
 
   LogitSpan<float> exponentiate(const EvenRows<const float>& x, const EvenRows<float>& y, float* e,
                                 const PreOpBlock& block) {
-    const Destination destination = streams_ ? Destination{reinterpret_cast<char*>(e), 0, 0} : destination_of(y);
+    const Traffic traffic{x, y};
     const float middle = middle_.value();
     const std::int64_t anchor = anchor_near(middle * factor_);
     const RowTotals totals = {high_, low_};
     const auto pass = [&](const auto& exp) {
       if (ends_ || cols_ > longest_short_sum) {
-        return pre_op_exp_sum_pass<false>(x, block, exp, middle, e, destination, totals);
+        return pre_op_exp_sum_pass<false>(x, block, exp, middle, e, y, traffic, totals);
       }
-      const auto logits = pre_op_exp_pass(x, block, exp, middle, e, destination);
+      const auto logits = pre_op_exp_pass(x, block, exp, middle, e, traffic);
       sum_rows(StoredRows<float>{e, block.rows, cols_}, totals);
       return logits;
     };
@@ -291,7 +307,7 @@ class NarrowPreOps {
       using Product = std::decay_t<decltype(product)>;
       if (block.hidden != nullptr) return pass(PreOpExp<true, Product>(anchor, product, middle));
       const PreOpExp<false, Product> exp(anchor, product, middle);
-      return ends_ ? pre_op_exp_sum_pass<true>(x, block, exp, middle, e, destination, totals) : pass(exp);
+      return ends_ ? pre_op_exp_sum_pass<true>(x, block, exp, middle, e, y, NoTraffic{}, totals) : pass(exp);
     };
     if (factor_ == 1 && factor_low_ == 0) return pass_with(AsTheyAre{});
     return pass_with(TimesFactor{F32(factor_), F32(factor_low_)});
@@ -303,6 +319,7 @@ class NarrowPreOps {
   float factor_low_;
   BlockMiddle<float> middle_;
   bool ends_;
+  bool is_near_;
   bool streams_;
   // A row's last chunk may reach beyond it.
   alignas(64) float exponentials_[longest_narrow<float> + chunk_length<float>];
