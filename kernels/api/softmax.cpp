@@ -119,8 +119,13 @@ simdsoftmax_status softmax_of_tensors(Function function, const simdsoftmax_tenso
     task.pre_ops = &kernel_pre_ops;
   }
 
-  call.shape = {tensors.rows(),    task.cols,     task.logits.dtype,
-                task.output.dtype, task.in_place, static_cast<Accuracy>(options.accuracy)};
+  call.shape = {tensors.rows(),
+                task.cols,
+                task.logits.dtype,
+                task.output.dtype,
+                task.in_place,
+                static_cast<Accuracy>(options.accuracy),
+                pre_ops.any() || !are_equal(task.theta, 1.0)};
   call.compute = compute_index(logits->dtype, options.accuracy);
   call.thread_limit = thread_limit(options);
   const Kernel kernel = kernel_of(call, task);

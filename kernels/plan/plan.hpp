@@ -20,6 +20,7 @@ struct Shape {
   Dtype output;
   bool in_place;
   Accuracy accuracy = Accuracy::balanced;
+  bool is_staged = false;  // theta or pre-operations change the logits
 };
 
 struct Plan {
