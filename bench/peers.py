@@ -12,8 +12,7 @@ import time
 
 import table
 
-# Nothing may spin beside what is being timed.
-ENVIRONMENT = {"OMP_WAIT_POLICY": "passive", "OMP_DYNAMIC": "false", "KMP_BLOCKTIME": "0"}
+ENVIRONMENT = {"OMP_DYNAMIC": "false"}
 OURS = "simdsoftmax"
 
 
@@ -189,8 +188,9 @@ ratio, and the columns behind it: the median time of another library over that o
 taking turns; below 1 simdsoftmax is the slower one. ns/16: time of 16 elements. spread: interquartile range over
 median. x memcpy, x nt copy: time over that of copying as many bytes, through the caches or past them. ULP: worst error
 in units in the last place of the output, of up to a million elements, against a wider type; for logarithms close to
-zero it may be large where the absolute error is small. Everyone has the same number of threads; OpenMP and ONNX Runtime
-are told not to spin. What the others can prepare before a call is not timed."""
+zero it may be large where the absolute error is small. Everyone has the same number of threads, which wait for work as
+they do by default; a turn begins when those of the others sleep. What the others can prepare before a call is not
+timed."""
 
 
 def names_in_order(all_lines):

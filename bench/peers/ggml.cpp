@@ -29,7 +29,6 @@ class Softmax {
     ggml_build_forward_expand(graph_, output);
     if (call.threads > 1) {
       ggml_threadpool_params threads = ggml_threadpool_params_default(call.threads);
-      threads.poll = 0;
       pool_.reset(ggml_threadpool_new(&threads));
     }
     plan_ = ggml_graph_plan(graph_, call.threads, pool_.get());

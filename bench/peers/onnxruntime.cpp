@@ -32,7 +32,6 @@ enum Place {
   create_tensor_with_data = 49,
   create_cpu_memory_info = 69,
   release_status = 93,
-  add_session_config_entry = 130
 };
 
 using Handle = void*;  // to any of its objects; they live as long as the process
@@ -80,7 +79,6 @@ std::function<void()> prepare(const Call& call) {
   static const Handle environment = create(create_env, fatal, "bench");
   const Handle options = create(create_session_options);
   check(set_intra_op_num_threads, options, call.threads);
-  check(add_session_config_entry, options, "session.intra_op.allow_spinning", "0");
   const std::string model = peer::onnx_model(call);
   Handle session = nullptr;
   try {
