@@ -94,9 +94,10 @@ class NarrowLogs {
   template <class Traffic, class Use>
   SIMDSOFTMAX_INLINE bool find_log_sums(const EvenRows<const In>& x, std::size_t rows, Traffic& traffic,
                                         const Use& use) {
-    if (!block_.exponentiate(x, rows, traffic)) return false;
+    if (!block_.exponentiate(x, rows, traffic, nullptr, max_)) return false;
     const BlockShape shape = block_.shape(rows);
-    row_max_pass(x, shape, max_);
+    if (!block_.sums_on_the_way()) row_max_pass(x, shape, max_);
+    for (std::size_t r = rows; r % width<double> != 0; ++r) max_[r] = max_[r - 1];
     const StoredRows<T> stored = {block_.exponentials(), block_.keeps_all() ? rows : 0, shape.cols};
     LogSums<In> log_sums(x, stored, block_.anchor(), max_);
     for (std::size_t r = 0; r < rows; r += width<double>) use(r, log_sums(r, block_.totals(r)));

@@ -117,12 +117,13 @@ SIMDSOFTMAX_NOINLINE LogitSpan<Compute<In>> narrow_exp_pass(const EvenRows<const
   return span_of<T>(least, most);
 }
 
-// The same, and the sums, in one pass: for rows of many chunks.
+// The same, and the sums, in one pass: for rows of many chunks. row_max: for the largest logit of each row, or null.
 template <class In, Accuracy accuracy, class Traffic>
 SIMDSOFTMAX_NOINLINE LogitSpan<Compute<In>> narrow_exp_sum_pass(const EvenRows<const In>& rows, BlockShape shape,
                                                                 Compute<In> middle,
                                                                 const EvenRows<Compute<In>>& exponentials,
-                                                                Traffic& traffic, const RowTotals& totals) {
+                                                                Traffic& traffic, const RowTotals& totals,
+                                                                Compute<In>* row_max) {
   using T = Compute<In>;
   const ExpCore<T, accuracy> exp(anchor_near(middle));
   Vector<T> least(middle);
@@ -140,7 +141,13 @@ SIMDSOFTMAX_NOINLINE LogitSpan<Compute<In>> narrow_exp_sum_pass(const EvenRows<c
     const In* const logits = x[r];
     T* const e = to[r];
     lines.begin_row(r);
-    return lanes_of<T, accuracy>(
+    const Vector<T> most_before = most;
+    T filler = middle;
+    if (row_max != nullptr) {
+      most = Vector<T>(-Limits<T>::infinity);
+      filler = first_of(logits);
+    }
+    const auto sums = lanes_of<T, accuracy>(
         cols,
         [&](std::size_t i) __attribute__((always_inline)) {
           const Vector<T> v = exp_of(load(logits + i));
@@ -148,11 +155,16 @@ SIMDSOFTMAX_NOINLINE LogitSpan<Compute<In>> narrow_exp_sum_pass(const EvenRows<c
           return v;
         },
         [&](std::size_t i, std::size_t m) __attribute__((always_inline)) {
-          const Vector<T> v = exp_of(load_first(logits + i, m, Vector<T>(middle)));
+          const Vector<T> v = exp_of(load_first(logits + i, m, Vector<T>(filler)));
           store_first(e + i, m, v);
           return keep_first(v, m);
         },
         [&](std::size_t) __attribute__((always_inline)) { lines.template ask<chunk_length<T>>(); });
+    if (row_max != nullptr) {
+      row_max[r] = lane_max(most);
+      most = max_or_second(most, most_before);
+    }
+    return sums;
   };
   sum_rows<LaneSum<T, accuracy>>(shape.rows, lanes_of_row, totals);
   traffic.end(lines);
@@ -227,6 +239,10 @@ class NarrowBlock {
   std::size_t rows_at_once() const { return rows_at_once_; }
   // Whether exponentials of so many rows stay; else only those of the last one do.
   bool keeps_all() const { return keeps_all_; }
+  // Whether rows are summed while they are exponentiated, and their maxima found.
+  bool sums_on_the_way() const {
+    return cols_ > (sizeof(T) == sizeof(float) ? longest_short_sum : 4 * virtual_width<T>);
+  }
   BlockShape shape(std::size_t rows) const { return {rows, cols_}; }
   // Of the last block.
   T* exponentials() { return last_; }
@@ -235,14 +251,15 @@ class NarrowBlock {
   void use_next_buffer() { buffer_ = (buffer_ + 1) % buffers; }
 
   // Of at most rows_at_once() rows. False if their logits do not lie within the span, or are infinite or huge.
-  // Exponentials go to `place`, or to a buffer if that is null.
+  // Exponentials go to `place`, or to a buffer if that is null; the largest logits to row_max, if they are found.
   template <class Traffic>
-  bool exponentiate(const EvenRows<const In>& x, std::size_t rows, Traffic& traffic, T* place = nullptr) {
+  bool exponentiate(const EvenRows<const In>& x, std::size_t rows, Traffic& traffic, T* place = nullptr,
+                    T* row_max = nullptr) {
     last_ = place != nullptr ? place : room();
     const BlockShape block = shape(rows);
     return middle_.settle(
         first_of(x.first), [&] { return narrow_span_pass(x, block); },
-        [&] { return exponentiate_about_middle(x, block, traffic); });
+        [&] { return exponentiate_about_middle(x, block, traffic, row_max); });
   }
 
   // What exponentials are relative to, and the sums of rows r, r + 1, ... r + width<double> - 1.
@@ -252,11 +269,12 @@ class NarrowBlock {
 
  private:
   template <class Traffic>
-  LogitSpan<T> exponentiate_about_middle(const EvenRows<const In>& x, const BlockShape& block, Traffic& traffic) {
+  LogitSpan<T> exponentiate_about_middle(const EvenRows<const In>& x, const BlockShape& block, Traffic& traffic,
+                                         T* row_max) {
     const RowTotals totals = {high_, low_};
-    if (cols_ > (sizeof(T) == sizeof(float) ? longest_short_sum : 4 * virtual_width<T>)) {
+    if (sums_on_the_way()) {
       const EvenRows<T> to = {last_, keeps_all_ ? static_cast<std::ptrdiff_t>(cols_ * sizeof(T)) : 0};
-      return narrow_exp_sum_pass<In, accuracy>(x, block, middle_.value(), to, traffic, totals);
+      return narrow_exp_sum_pass<In, accuracy>(x, block, middle_.value(), to, traffic, totals, row_max);
     }
     const auto logits = narrow_exp_pass<In, accuracy>(x, block, middle_.value(), exponentials(), traffic);
     sum_stored_rows<accuracy>({exponentials(), block.rows, cols_}, totals);
