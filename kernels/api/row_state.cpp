@@ -7,6 +7,7 @@
 #include "api/doubles.hpp"
 #include "api/dtypes.hpp"
 #include "api/options.hpp"
+#include "api/overlap.hpp"
 #include "parallel/float_environment.hpp"
 
 using namespace simdsoftmax::detail;
@@ -80,12 +81,6 @@ bool is_slice(std::size_t cols, std::size_t first, std::size_t count) { return f
 
 SliceTask slice_of(const simdsoftmax_row_state& state, const void* logits, std::size_t first, std::size_t count) {
   return {logits, static_cast<Dtype>(state.dtype), state.cols, row_part_length(state.cols), first, count, state.theta};
-}
-
-bool overlap(const void* a, std::size_t a_bytes, const void* b, std::size_t b_bytes) {
-  const auto a_begin = reinterpret_cast<std::uintptr_t>(a);
-  const auto b_begin = reinterpret_cast<std::uintptr_t>(b);
-  return a_begin < b_begin + b_bytes && b_begin < a_begin + a_bytes;
 }
 
 }  // namespace

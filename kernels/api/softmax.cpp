@@ -181,10 +181,12 @@ simdsoftmax_status run(Function function, const simdsoftmax_tensor* logits, cons
 
 simdsoftmax_status simdsoftmax_softmax(const simdsoftmax_tensor* logits, const simdsoftmax_tensor* output, int32_t axis,
                                        const simdsoftmax_options* given) {
+  DenseRows rows;
+  const bool is_dense = are_dense_rows(logits, output, axis, rows);
+  if (is_dense && softmax_of_single_row(rows, given)) return SIMDSOFTMAX_OK;
   simdsoftmax_options options;
   if (const auto status = read_options(given, options)) return status;
-  DenseRows rows;
-  if (options.pre_ops == nullptr && are_dense_rows(logits, output, axis, rows)) return softmax_of_rows(rows, options);
+  if (is_dense && options.pre_ops == nullptr) return softmax_of_rows(rows, options);
   return softmax_of_tensors(Function::softmax, logits, output, axis, options);
 }
 

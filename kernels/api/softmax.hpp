@@ -25,7 +25,11 @@ struct DenseRows {
   std::size_t cols;
 };
 
-// Softmax without pre-operations, by way of less than a short row takes; `options` has been read.
+// Softmax of a call that is one short row, with nothing amiss and hardly an option. False for any other, of which
+// nothing has been written. (Options, plan, task and all else that belongs to batches take longer than such a row.)
+bool softmax_of_single_row(const DenseRows& dense, const simdsoftmax_options* given);
+
+// Softmax without pre-operations; `options` has been read.
 simdsoftmax_status softmax_of_rows(const DenseRows& dense, const simdsoftmax_options& options);
 
 }  // namespace simdsoftmax::detail

@@ -8,9 +8,9 @@
 #include "api/doubles.hpp"
 #include "api/dtypes.hpp"
 #include "api/options.hpp"
+#include "api/overlap.hpp"
 #include "api/pre_ops.hpp"
 #include "api/softmax.hpp"
-#include "parallel/float_environment.hpp"
 #include "parallel/rows.hpp"
 #include "plan/caches.hpp"
 
@@ -26,12 +26,6 @@ bool extent(std::size_t rows, std::size_t row_bytes, std::size_t stride, std::si
   if (stride != 0 && rows - 1 > (most - row_bytes) / stride) return false;
   bytes = (rows - 1) * stride + row_bytes;
   return true;
-}
-
-bool overlap(const void* a, std::size_t a_bytes, const void* b, std::size_t b_bytes) {
-  const auto a_begin = reinterpret_cast<std::uintptr_t>(a);
-  const auto b_begin = reinterpret_cast<std::uintptr_t>(b);
-  return a_begin < b_begin + b_bytes && b_begin < a_begin + a_bytes;
 }
 
 // The two buffers of a call. Strides come in elements and leave in bytes.
@@ -83,27 +77,6 @@ void set_operand(Operand& operand, const void* data, Dtype dtype, std::ptrdiff_t
   operand.row_strides[0] = row_stride;
 }
 
-// Whether this is a short row with nothing amiss, of dtypes that exist.
-bool is_single_row(const DenseRows& dense) {
-  constexpr std::size_t longest = 8192;
-  if (dense.rows != 1 || dense.cols - 1 >= longest || (dense.logits_stride | dense.output_stride) < 0) return false;
-  if (dense.logits == nullptr || dense.output == nullptr) return false;
-  if (dense.logits == dense.output) return dense.logits_dtype == dense.output_dtype;
-  const std::size_t logits_bytes = dense.cols * dtype_size(static_cast<Dtype>(dense.logits_dtype));
-  const std::size_t output_bytes = dense.cols * dtype_size(static_cast<Dtype>(dense.output_dtype));
-  return !overlap(dense.logits, logits_bytes, dense.output, output_bytes);
-}
-
-// Plan, task and all else that belongs to batches take longer than a short row: without them 1x16 takes 0.76 of the
-// time. False if there is more to do.
-bool run_single_row(const KernelTable& kernels, const DenseRows& dense, const simdsoftmax_options& options) {
-  if (!is_single_row(dense) || options.variant != SIMDSOFTMAX_AUTO || !are_equal(options.theta, 1.0)) return false;
-  const SingleRowKernel kernel = kernels.single_row[options.accuracy][dense.logits_dtype][dense.output_dtype];
-  if (kernel == nullptr || reports_calls()) return false;
-  const FloatEnvironment environment;
-  return kernel(dense.logits, dense.output, dense.cols);
-}
-
 }  // namespace
 
 namespace simdsoftmax::detail {
@@ -112,7 +85,6 @@ simdsoftmax_status softmax_of_rows(const DenseRows& dense, const simdsoftmax_opt
   if (const auto status = check_dtypes(dense.logits_dtype, dense.output_dtype, options.theta)) return status;
   const KernelTable* kernels;
   if (const auto status = current_kernels(kernels)) return status;
-  if (run_single_row(*kernels, dense, options)) return SIMDSOFTMAX_OK;
 
   Shape shape = {dense.rows,
                  dense.cols,
@@ -164,9 +136,10 @@ simdsoftmax_status softmax_with_pre_ops(const DenseRows& dense, const simdsoftma
 simdsoftmax_status simdsoftmax_softmax_rows(const void* logits, simdsoftmax_dtype logits_dtype, ptrdiff_t logits_stride,
                                             void* output, simdsoftmax_dtype output_dtype, ptrdiff_t output_stride,
                                             size_t rows, size_t cols, const simdsoftmax_options* given) {
+  const DenseRows dense = {rows, logits, logits_dtype, logits_stride, output, output_dtype, output_stride, cols};
+  if (softmax_of_single_row(dense, given)) return SIMDSOFTMAX_OK;
   simdsoftmax_options options;
   if (const auto status = read_options(given, options)) return status;
-  const DenseRows dense = {rows, logits, logits_dtype, logits_stride, output, output_dtype, output_stride, cols};
   return options.pre_ops != nullptr ? softmax_with_pre_ops(dense, options) : softmax_of_rows(dense, options);
 }
 
