@@ -100,7 +100,7 @@ enum {
   SIMDSOFTMAX_ONLINE = 3,               /* running max and rescaled sum in one pass; exp, scale and store */
   SIMDSOFTMAX_ANCHORED = 4,             /* exponent anchor of the first elements; exp, sum and store; scale */
   SIMDSOFTMAX_NARROW = 5,               /* short rows, several at a time; others alone, by one of the above */
-  SIMDSOFTMAX_STREAMING = 6 /* exponentials on the stack, results past the caches; long rows as ONLINE does */
+  SIMDSOFTMAX_STREAMING = 6 /* as NARROW, results past the caches; longer rows: exp and sum; exp, scale and store */
 };
 
 /* How exact results are, and what that costs. Each has the same bits by every variant and number of threads, and on all

@@ -125,7 +125,8 @@ simdsoftmax_status softmax_of_tensors(Function function, const simdsoftmax_tenso
                 task.output.dtype,
                 task.in_place,
                 static_cast<Accuracy>(options.accuracy),
-                pre_ops.any() || !are_equal(task.theta, 1.0)};
+                pre_ops.any() || !are_equal(task.theta, 1.0),
+                call.kernels->has_fma};
   call.compute = compute_index(logits->dtype, options.accuracy);
   call.thread_limit = thread_limit(options);
   const Kernel kernel = kernel_of(call, task);

@@ -92,7 +92,8 @@ simdsoftmax_status softmax_of_rows(const DenseRows& dense, const simdsoftmax_opt
                  static_cast<Dtype>(dense.output_dtype),
                  false,
                  static_cast<Accuracy>(options.accuracy),
-                 !are_equal(options.theta, 1.0)};
+                 !are_equal(options.theta, 1.0),
+                 kernels->has_fma};
   Layout layout = {dense.logits, dense.output, dense.logits_stride, dense.output_stride};
   if (const auto status = check_layout(layout, shape)) return status;
   if (dense.rows == 0 || dense.cols == 0) return SIMDSOFTMAX_OK;
@@ -161,7 +162,8 @@ simdsoftmax_status simdsoftmax_plan_rows(simdsoftmax_dtype logits_dtype, simdsof
                        static_cast<Dtype>(output_dtype),
                        in_place != 0,
                        static_cast<Accuracy>(options.accuracy),
-                       pre_ops.any() || !are_equal(options.theta, 1.0)};
+                       pre_ops.any() || !are_equal(options.theta, 1.0),
+                       kernels->has_fma};
   if (!fits(shape)) return SIMDSOFTMAX_SIZE_OVERFLOW;
   const Plan plan = plan_rows(shape, static_cast<Variant>(options.variant), thread_limit(options), machine_caches());
   *result = {kernels->isa, static_cast<simdsoftmax_variant>(plan.variant), plan.threads, plan.split_rows ? 1 : 0,

@@ -225,6 +225,7 @@ constexpr int compute_count = 3;
 struct KernelTable {
   const char* isa;
   int arithmetic;  // ISAs with the same number give the same bits
+  bool has_fma;
   // RowsTask: softmax of dense rows, theta 1, no pre-operations. [accuracy][logits][output]; null where the pair is not
   // offered.
   Kernel dense_rows[accuracy_count][dtype_count][dtype_count];

@@ -91,6 +91,7 @@ constexpr KernelTable make_table(const char* isa) {
   add_pair<float, Half<Dtype::f16>>(table, Dtype::f32, Dtype::f16);
   add_pair<float, Half<Dtype::bf16>>(table, Dtype::f32, Dtype::bf16);
   table.arithmetic = has_fma ? 1 : 2;
+  table.has_fma = has_fma;
   add_compute_type<float>(table, 0);
   add_compute_type<double>(table, 1);
   add_compute_type<double, Accuracy::exact>(table, 2);

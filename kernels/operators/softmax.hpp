@@ -17,8 +17,7 @@ bool walk(RowLogits<Source, accuracy>& row, Variant variant, RowState& state) {
     case Variant::three_pass_recompute:
       return ThreePassRecompute::walk(row, state);
     case Variant::streaming:  // alone, as a row of more than the caches hold
-      // Without fma exponentials take longer than what they would spare: 1x33554432 took 1.35 times as long on sse2.
-      if (!has_fma || row.x.last() - row.x.first() <= detail::segment_length) return Anchored::walk(row, state);
+      if (row.x.last() - row.x.first() <= detail::segment_length) return Anchored::walk(row, state);
       row.stash = {};
       return Anchored::walk(row, state) || Online::walk(row, state);
     case Variant::online:

@@ -76,14 +76,14 @@ std::size_t room_in(const CacheSizes& caches) { return caches.last_level / 2; }
 
 // Written past the caches: results of batches that no cache holds. Long rows are then exponentiated twice, which has to
 // be worth its while: for f32 it is from the shortest of them on (2048x32000 takes 0.82 of the time on avx512, 0.93 on
-// avx2), for other types, whose exponentials lie on the stack or take longer, where not even a row fits the last level,
-// and not for logits that are staged (1.3).
+// avx2), for other types, whose exponentials lie on the stack or take longer, where not even a row fits the last level;
+// neither for logits that are staged (1.3) nor without fma (1.35).
 bool should_stream(const Shape& shape, const CacheSizes& caches) {
   const std::size_t row = shape.cols * (dtype_size(shape.logits) + dtype_size(shape.output));
   if (shape.in_place || shape.cols < least_streamed || !exceeds(shape.rows, row, room_in(caches))) return false;
   const bool is_short = shape.cols * compute_size(shape) <= narrow_row_bytes;
   const bool is_f32 = shape.logits == Dtype::f32 && dtype_size(shape.output) >= compute_size(shape);
-  return is_short || (!shape.is_staged && (is_f32 || row > room_in(caches)));
+  return is_short || (!shape.is_staged && shape.has_fma && (is_f32 || row > room_in(caches)));
 }
 
 Choice choose(const Shape& shape, const CacheSizes& caches) {
@@ -97,10 +97,6 @@ Choice choose(const Shape& shape, const CacheSizes& caches) {
   const bool can_stash = dtype_size(shape.output) >= compute_size(shape);
   if (shape.in_place && can_stash) {
     return {Variant::three_pass, "in place: the logits are overwritten, so the row cannot be walked twice"};
-  }
-  if (shape.cols * (dtype_size(shape.logits) + dtype_size(shape.output)) > room_in(caches)) {
-    return {Variant::online,
-            "the row exceeds half of the last-level cache: two reads and one write are the least traffic"};
   }
   return {Variant::anchored, "one pass exponentiates and sums, one scales, and the maximum is not needed"};
 }

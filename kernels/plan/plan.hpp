@@ -21,6 +21,7 @@ struct Shape {
   bool in_place;
   Accuracy accuracy = Accuracy::balanced;
   bool is_staged = false;  // theta or pre-operations change the logits
+  bool has_fma = true;     // of the ISA
 };
 
 struct Plan {
