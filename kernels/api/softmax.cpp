@@ -112,6 +112,7 @@ simdsoftmax_status softmax_of_tensors(Function function, const simdsoftmax_tenso
   task.function = function;
   task.in_place = tensors.in_place();
   task.empty_row_zeros = options.empty_row == SIMDSOFTMAX_EMPTY_ROW_ZEROS;
+  task.near_bytes = near_bytes(machine_caches());
   PreOps kernel_pre_ops;
   task.pre_ops = nullptr;
   if (pre_ops.any()) {

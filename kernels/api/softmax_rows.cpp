@@ -113,6 +113,7 @@ simdsoftmax_status softmax_of_rows(const DenseRows& dense, const simdsoftmax_opt
   task.in_place = shape.in_place;
   task.empty_row_zeros = options.empty_row == SIMDSOFTMAX_EMPTY_ROW_ZEROS;
   task.pre_ops = nullptr;
+  task.near_bytes = near_bytes(machine_caches());
   run_rows(are_equal(options.theta, 1.0) ? kernels->dense_rows[options.accuracy][dense.logits_dtype][dense.output_dtype]
                                          : kernels->rows[compute_index(dense.logits_dtype, options.accuracy)],
            &task, dense.rows, plan);

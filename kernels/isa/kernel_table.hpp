@@ -123,7 +123,8 @@ struct RowsTask {
   double theta;
   bool in_place;
   bool empty_row_zeros;
-  const PreOps* pre_ops;  // null: none
+  const PreOps* pre_ops;   // null: none
+  std::size_t near_bytes;  // logits and results of at most so many are waited for by no one
 };
 
 // Computes units [first, last) of a task of the type that belongs to the kernel: rows, or blocks of them. Where a team

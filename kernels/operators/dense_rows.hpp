@@ -85,7 +85,7 @@ SIMDSOFTMAX_NOINLINE void walk_single_rows(const RowsTask& task, RowCursor& curs
 template <class In, class Out, Accuracy accuracy>
 SIMDSOFTMAX_NOINLINE void walk_narrow_rows(const RowsTask& task, RowCursor& cursor, std::size_t rows,
                                            RowTeam& row_team) {
-  Narrow<In, Out, accuracy> narrow(rows, task.cols, task.variant == Variant::streaming);
+  Narrow<In, Out, accuracy> narrow(task.cols, destination_of<In, Out>(task, rows));
   each_block(cursor, rows, narrow.rows_at_once(), [&](std::size_t n) {
     const auto x = rows_from<const In>(cursor, task.grid, task.logits);
     if (narrow.walk(x, rows_from<Out>(cursor, task.grid, task.output), n)) {

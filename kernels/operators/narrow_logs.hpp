@@ -20,9 +20,9 @@ struct RowLogScales {
   T* rest;
 };
 
-// Logits of rows of log_softmax are read again from L1, beside which their results have to fit; those of logsumexp are
-// not. (With twice as much 1024x1000 and 1024x2000 took 1.1 to 1.25 times as long, 64x512 1.06.)
-constexpr std::size_t log_softmax_room = narrow_block_bytes;
+// What logits of several rows may take. Those of log_softmax are read again from L1, beside which their results have to
+// fit, and take no more than other blocks (with twice as much 1024x1000 and 1024x2000 took 1.1 to 1.25 times as long,
+// 64x512 1.06); those of logsumexp are not.
 constexpr std::size_t logsumexp_room = 262144;
 
 // Several rows at a time: as many as in softmax, or one for each lane of their logs if that is more and their logits
@@ -96,7 +96,6 @@ class NarrowLogs {
                                         const Use& use) {
     if (!block_.exponentiate(x, rows, traffic, nullptr, max_)) return false;
     const BlockShape shape = block_.shape(rows);
-    if (!block_.sums_on_the_way()) row_max_pass(x, shape, max_);
     for (std::size_t r = rows; r % width<double> != 0; ++r) max_[r] = max_[r - 1];
     const StoredRows<T> stored = {block_.exponentials(), block_.keeps_all() ? rows : 0, shape.cols};
     LogSums<In> log_sums(x, stored, block_.anchor(), max_);
@@ -133,8 +132,8 @@ SIMDSOFTMAX_NOINLINE void narrow_log_pass(const EvenRows<const In>& rows, BlockS
 
 template <class In, class Out>
 SIMDSOFTMAX_NOINLINE void narrow_log_softmax(const RowsTask& task, RowCursor& cursor, std::size_t rows, RowTeam& team) {
-  NarrowLogs<In> logs(task.cols, log_softmax_room);
-  const bool is_near = are_near<In, Out>(rows * task.cols);
+  NarrowLogs<In> logs(task.cols, narrow_block_bytes);
+  const bool is_near = destination_of<In, Out>(task, rows) == Destination::near;
   each_block(cursor, rows, logs.rows_at_once(), [&](std::size_t n) {
     const auto x = rows_from<const In>(cursor, task.grid, task.logits);
     const auto y = rows_from<Out>(cursor, task.grid, task.output);

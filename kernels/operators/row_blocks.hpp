@@ -7,10 +7,20 @@
 namespace simdsoftmax::SIMDSOFTMAX_ISA {
 namespace {
 
+using detail::RowsTask;
+using detail::Variant;
+
 // The rows of an operand from the present one on, along the last dimension of the grid.
 template <class Element>
 EvenRows<Element> rows_from(const RowCursor& cursor, const RowGrid& grid, const Operand& operand) {
   return {reinterpret_cast<Element*>(cursor.at(operand)), operand.row_strides[grid.rank - 1]};
+}
+
+template <class In, class Out>
+Destination destination_of(const RowsTask& task, std::size_t rows) {
+  if (task.variant == Variant::streaming) return Destination::past_caches;
+  const bool is_near = rows * task.cols * (sizeof(In) + sizeof(Out)) <= task.near_bytes;
+  return is_near ? Destination::near : Destination::cached;
 }
 
 // work(n) for the next rows, at most so many at a time and along the last dimension of the grid; it moves the cursor

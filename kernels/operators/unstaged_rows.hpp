@@ -106,9 +106,9 @@ class PreOpRows {
 
 SIMDSOFTMAX_NOINLINE void walk_unstaged_rows(const RowsTask& task, RowCursor& cursor, std::size_t rows,
                                              RowTeam& row_team) {
-  const bool streams = task.variant == Variant::streaming;
   const bool ends = task.pre_ops != nullptr && (task.pre_ops->causal || task.pre_ops->lengths.data != nullptr);
-  NarrowPreOps narrow(rows, task.cols, task.theta, ends, streams);
+  const Destination destination = destination_of<float, float>(task, rows);
+  NarrowPreOps narrow(task.cols, task.theta, ends, destination);
   PreOpRows pre_op_rows(task, narrow);
   each_block(cursor, rows, narrow.rows_at_once(), [&](std::size_t n) {
     const auto x = rows_from<const float>(cursor, task.grid, task.logits);
@@ -121,7 +121,7 @@ SIMDSOFTMAX_NOINLINE void walk_unstaged_rows(const RowsTask& task, RowCursor& cu
     }
     return n;
   });
-  if (streams) stream_fence();
+  if (destination == Destination::past_caches) stream_fence();
 }
 
 template <class T, Accuracy accuracy = Accuracy::balanced>

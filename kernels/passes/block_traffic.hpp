@@ -44,11 +44,21 @@ SIMDSOFTMAX_INLINE void each_run(const EvenRows<Element>& x, BlockShape shape, c
 enum class Phase { exponentials, results };
 enum class Pace { even, in_first_phase };
 
+// Where the results of a batch go: into the near caches, which hold all of it; through all of them; past them. What is
+// near is not asked for in the second phase, which has nothing to wait for then: with that 512x64 took 1.05 times as
+// long.
+enum class Destination { near, cached, past_caches };
+
 // Lines of a tensor that are asked for while one of its blocks is computed: `lead` bytes further, and when its
 // exponentials begin by a quarter of the block further still. Made in the pass that asks: to hand it over in memory
 // took 0.03 of the time of 512x64.
 template <class Element, Pace pace, Phase phase>
 class LineFeed {
+  static constexpr std::size_t later(std::size_t bytes) { return pace == Pace::even ? bytes / 4 : 0; }
+  static constexpr std::size_t in_phase(std::size_t bytes) {
+    return phase == Phase::exponentials ? bytes - later(bytes) : later(bytes);
+  }
+
  public:
   LineFeed(const EvenRows<Element>& rows, BlockShape shape, std::uintptr_t lead)
       : first_(reinterpret_cast<std::uintptr_t>(rows.first)) {
@@ -67,23 +77,19 @@ class LineFeed {
   SIMDSOFTMAX_INLINE void begin_row(std::size_t r) { at_ = first_ + r * step_; }
 
   // For n columns.
-  template <std::size_t n, int rw>
+  template <std::size_t n>
   SIMDSOFTMAX_INLINE void ask() {
-    constexpr std::size_t all = n * sizeof(Element);
-    constexpr std::size_t bytes = phase == Phase::exponentials ? all - later(all) : later(all);
-    repeat<(bytes + 63) / 64>([&](std::size_t i) __attribute__((always_inline)) {
-      __builtin_prefetch(reinterpret_cast<const char*>(at_ + 64 * i), rw);
+    repeat<lines<n>>([&](std::size_t i) __attribute__((always_inline)) {
+      __builtin_prefetch(reinterpret_cast<const char*>(at_ + 64 * i), std::is_const<Element>::value ? 0 : 1);
     });
-    at_ += bytes;
+    at_ += in_phase(n * sizeof(Element));
   }
 
   // At most, for n columns.
   template <std::size_t n>
-  static constexpr std::size_t lines = ((phase == Phase::exponentials ? 3 : 1) * n * sizeof(Element) + 255) / 256;
+  static constexpr std::size_t lines = (in_phase(n * sizeof(Element)) + 63) / 64;
 
  private:
-  static constexpr std::size_t later(std::size_t bytes) { return pace == Pace::even ? bytes / 4 : 0; }
-
   std::uintptr_t first_;
   std::uintptr_t step_;
   std::uintptr_t at_;
@@ -110,8 +116,8 @@ struct TwoFeeds {
   }
   template <std::size_t n>
   SIMDSOFTMAX_INLINE void ask() {
-    logits.template ask<n, 0>();
-    results.template ask<n, 1>();
+    logits.template ask<n>();
+    results.template ask<n>();
   }
 };
 
@@ -141,7 +147,7 @@ struct FeedAndCopy {
   SIMDSOFTMAX_INLINE void begin_row(std::size_t r) { logits.begin_row(r); }
   template <std::size_t n>
   SIMDSOFTMAX_INLINE void ask() {
-    logits.template ask<n, 0>();
+    logits.template ask<n>();
     repeat<Logits::template lines<n>>([&](std::size_t) __attribute__((always_inline)) { results.next(); });
   }
 };
@@ -162,36 +168,17 @@ struct StreamedTraffic {
 };
 
 // Nothing but logits.
-template <class Logits>
-struct OneFeed {
-  Logits logits;
-
-  SIMDSOFTMAX_INLINE void begin_row(std::size_t r) { logits.begin_row(r); }
-  template <std::size_t n>
-  SIMDSOFTMAX_INLINE void ask() {
-    logits.template ask<n, 0>();
-  }
-};
 template <class In>
 struct LogitTraffic {
   EvenRows<const In> x;
 
   template <Phase phase>
   SIMDSOFTMAX_INLINE auto begin(BlockShape shape) const {
-    const auto logits = feed_of_logits<Pace::in_first_phase, phase>(x, shape);
-    return OneFeed<std::decay_t<decltype(logits)>>{logits};
+    return feed_of_logits<Pace::in_first_phase, phase>(x, shape);
   }
   template <class Feeds>
   SIMDSOFTMAX_INLINE void end(const Feeds&) const {}
 };
-
-// Whether logits and results of so many elements have room in L2. They are near enough then without being asked for in
-// the second phase, which has nothing to wait for: with that 512x64 took 1.05 times as long.
-template <class In, class Out>
-SIMDSOFTMAX_INLINE bool are_near(std::size_t elements) {
-  constexpr std::size_t least_l2 = std::size_t{1} << 20;
-  return elements * (sizeof(In) + sizeof(Out)) <= least_l2;
-}
 
 // Left to others.
 struct NoTraffic {

@@ -89,6 +89,25 @@ SIMDSOFTMAX_NOINLINE LogitSpan<Compute<In>> narrow_span_pass(const EvenRows<cons
   return span_of<T>(min_or_second(least[0], least[1]), max_or_second(most[0], most[1]));
 }
 
+// The largest logit of each row.
+template <class In>
+SIMDSOFTMAX_NOINLINE void row_max_pass(const EvenRows<const In>& rows, BlockShape block, Compute<In>* max) {
+  using T = Compute<In>;
+  using V = Vector<T>;
+  const EvenRows<const In> x = rows;
+  const BlockShape shape = block;
+  const V lowest(-Limits<T>::infinity);
+  for (std::size_t r = 0; r < shape.rows; ++r) {
+    const In* const row = x[r];
+    V most[2] = {lowest, lowest};
+    cover<T>(
+        shape.cols,
+        [&](std::size_t i, int k) __attribute__((always_inline)) { most[k] = max_or_second(load(row + i), most[k]); },
+        [&]() __attribute__((always_inline)) { most[0] = max_or_second(load_first(row, shape.cols, lowest), lowest); });
+    max[r] = lane_max(max_or_second(most[0], most[1]));
+  }
+}
+
 // Exponentials of a block, row behind row, relative to the anchor of a number; how far the logits reach.
 template <class In, Accuracy accuracy, class Traffic>
 SIMDSOFTMAX_NOINLINE LogitSpan<Compute<In>> narrow_exp_pass(const EvenRows<const In>& x, BlockShape shape,
@@ -239,10 +258,6 @@ class NarrowBlock {
   std::size_t rows_at_once() const { return rows_at_once_; }
   // Whether exponentials of so many rows stay; else only those of the last one do.
   bool keeps_all() const { return keeps_all_; }
-  // Whether rows are summed while they are exponentiated, and their maxima found.
-  bool sums_on_the_way() const {
-    return cols_ > (sizeof(T) == sizeof(float) ? longest_short_sum : 4 * virtual_width<T>);
-  }
   BlockShape shape(std::size_t rows) const { return {rows, cols_}; }
   // Of the last block.
   T* exponentials() { return last_; }
@@ -251,15 +266,17 @@ class NarrowBlock {
   void use_next_buffer() { buffer_ = (buffer_ + 1) % buffers; }
 
   // Of at most rows_at_once() rows. False if their logits do not lie within the span, or are infinite or huge.
-  // Exponentials go to `place`, or to a buffer if that is null; the largest logits to row_max, if they are found.
+  // Exponentials go to `place`, or to a buffer if that is null; the largest logit of each row to row_max, unless null.
   template <class Traffic>
   bool exponentiate(const EvenRows<const In>& x, std::size_t rows, Traffic& traffic, T* place = nullptr,
                     T* row_max = nullptr) {
     last_ = place != nullptr ? place : room();
     const BlockShape block = shape(rows);
-    return middle_.settle(
+    const bool together = middle_.settle(
         first_of(x.first), [&] { return narrow_span_pass(x, block); },
         [&] { return exponentiate_about_middle(x, block, traffic, row_max); });
+    if (together && row_max != nullptr && !sums_on_the_way()) row_max_pass(x, block, row_max);
+    return together;
   }
 
   // What exponentials are relative to, and the sums of rows r, r + 1, ... r + width<double> - 1.
@@ -268,6 +285,11 @@ class NarrowBlock {
   SplitSum total(std::size_t r) const { return {high_[r], low_[r]}; }
 
  private:
+  // Whether rows are summed while they are exponentiated, and their maxima found.
+  bool sums_on_the_way() const {
+    return cols_ > (sizeof(T) == sizeof(float) ? longest_short_sum : 4 * virtual_width<T>);
+  }
+
   template <class Traffic>
   LogitSpan<T> exponentiate_about_middle(const EvenRows<const In>& x, const BlockShape& block, Traffic& traffic,
                                          T* row_max) {

@@ -50,25 +50,6 @@ SIMDSOFTMAX_INLINE SplitSums log_sums_beside(const SplitSums& others, F64 larges
   return joined(split_log(sum, low / sum, F64(0.0)));
 }
 
-// The largest logit of each row.
-template <class In>
-SIMDSOFTMAX_NOINLINE void row_max_pass(const EvenRows<const In>& rows, BlockShape block, Compute<In>* max) {
-  using T = Compute<In>;
-  using V = Vector<T>;
-  const EvenRows<const In> x = rows;
-  const BlockShape shape = block;
-  const V lowest(-Limits<T>::infinity);
-  for (std::size_t r = 0; r < shape.rows; ++r) {
-    const In* const row = x[r];
-    V most[2] = {lowest, lowest};
-    cover<T>(
-        shape.cols,
-        [&](std::size_t i, int k) __attribute__((always_inline)) { most[k] = max_or_second(load(row + i), most[k]); },
-        [&]() __attribute__((always_inline)) { most[0] = max_or_second(load_first(row, shape.cols, lowest), lowest); });
-    max[r] = lane_max(max_or_second(most[0], most[1]));
-  }
-}
-
 SIMDSOFTMAX_INLINE F64 load_f64(const double* p) { return load(p); }
 
 // Exponentials of ordinary numbers in the units of sums relative to the anchor: exp_in.

@@ -37,6 +37,9 @@ struct Plan {
 // asked: the variant of the caller, perhaps automatic. thread_limit: at least 1; at most what the caller allows.
 Plan plan_rows(const Shape& shape, Variant asked, int thread_limit, const CacheSizes& caches);
 
+// What logits and results may take to be near: half of L2.
+inline std::size_t near_bytes(const CacheSizes& caches) { return caches.l2 / 2; }
+
 // What has no variants: `units` of work make up rows x cols elements.
 Plan plan_units(std::size_t rows, std::size_t cols, std::size_t units, int thread_limit);
 

@@ -119,9 +119,7 @@ class Narrow {
   using T = Compute<In>;
 
  public:
-  // streams: results are written past the caches where they can be.
-  Narrow(std::size_t rows, std::size_t cols, bool streams)
-      : block_(cols), is_near_(are_near<In, Out>(rows * cols)), streams_(streams) {}
+  Narrow(std::size_t cols, Destination destination) : block_(cols), destination_(destination) {}
 
   std::size_t rows_at_once() const { return block_.rows_at_once(); }
   // For exponentials of a row.
@@ -129,7 +127,7 @@ class Narrow {
 
   // At most rows_at_once() rows. False if they cannot go together: their logits are as they were.
   bool walk(const EvenRows<const In>& x, const EvenRows<Out>& y, std::size_t rows) {
-    if (streams_) return stream(x, y, rows);
+    if (destination_ == Destination::past_caches) return stream(x, y, rows);
     constexpr std::size_t half = virtual_width<T> / 2;
     const BlockShape shape = block_.shape(rows);
     CachedTraffic<In, Out> traffic{x, y};
@@ -143,7 +141,7 @@ class Narrow {
       narrow_scale_pass<Out, accuracy, 2>(e, shape, factors, y, none);
     } else if (shape.cols <= 4 * half) {
       narrow_scale_pass<Out, accuracy, 4>(e, shape, factors, y, none);
-    } else if (is_near_) {
+    } else if (destination_ == Destination::near) {
       narrow_scale_pass<Out, accuracy, 0>(e, shape, factors, y, none);
     } else {
       narrow_scale_pass<Out, accuracy, 0>(e, shape, factors, y, traffic);
@@ -216,8 +214,7 @@ class Narrow {
   }
 
   NarrowBlock<In, accuracy, 2> block_;
-  bool is_near_;
-  bool streams_;
+  Destination destination_;
   LineCopy results_ = {nullptr, nullptr, 0};  // of the block before
   // A vector of them may be read from the last one on.
   alignas(64) T factor_[most_narrow_rows + width<T>];

@@ -220,15 +220,14 @@ SIMDSOFTMAX_NOINLINE void pre_op_scale_pass(const float* e, const PreOpBlock& gi
 class NarrowPreOps {
  public:
   // theta: what every logit is multiplied by; ends: whether columns at the end may take no part.
-  NarrowPreOps(std::size_t rows, std::size_t cols, double theta, bool ends, bool streams)
+  NarrowPreOps(std::size_t cols, double theta, bool ends, Destination destination)
       : cols_(cols),
         rows_at_once_(narrow_rows<float>(cols, ends ? 4 * narrow_block_bytes : narrow_block_bytes)),
         factor_(static_cast<float>(theta)),
         factor_low_(static_cast<float>(theta - static_cast<double>(factor_))),
         middle_(narrow_span<float> / magnitude(factor_), ExpRange<float>::giant / magnitude(factor_)),
         ends_(ends),
-        is_near_(are_near<float, float>(rows * cols)),
-        streams_(streams) {}
+        destination_(destination) {}
 
   std::size_t rows_at_once() const { return rows_at_once_; }
   // The columns of L1 that row r takes with its exponentials, its results and as many logits of a row to come; and
@@ -255,11 +254,12 @@ class NarrowPreOps {
     std::size_t first = 0;
     while (first < rows && visible_[first] == 0) ++first;
     if (first == rows) return false;
-    float* const e = !streams_ && !in_place && is_block_of_its_own<float>(cols_) && cols_ % chunk_length<float> == 0
+    const bool streams = destination_ == Destination::past_caches;
+    float* const e = !streams && !in_place && is_block_of_its_own<float>(cols_) && cols_ % chunk_length<float> == 0
                          ? y.first
                          : exponentials_;
     const EvenRows<float> here = {e, static_cast<std::ptrdiff_t>(cols_ * sizeof(float))};
-    const EvenRows<float> results = streams_ ? here : y;
+    const EvenRows<float> results = streams ? here : y;
     const bool together = middle_.settle(
         first_of(x[first]), [&] { return span_pass(x, block); }, [&] { return exponentiate(x, results, e, block); });
     if (!together) return false;
@@ -270,12 +270,12 @@ class NarrowPreOps {
     for (std::size_t r = 0; r < rows; ++r) {
       if (!(row_factor_[r] < Limits<float>::infinity)) return false;
     }
-    if (ends_ || is_near_) {
+    if (ends_ || destination_ == Destination::near) {
       pre_op_scale_pass(e, block, factors, results, NoTraffic{});
     } else {
       pre_op_scale_pass(e, block, factors, results, Traffic{x, results});
     }
-    if (!streams_) return true;
+    if (!streams) return true;
     each_run(y, {rows, cols_}, [&](float* run, std::size_t r, std::size_t n) {
       line_copy(reinterpret_cast<const char*>(here[r]), reinterpret_cast<char*>(run), n * sizeof(float)).finish();
     });
@@ -319,8 +319,7 @@ class NarrowPreOps {
   float factor_low_;
   BlockMiddle<float> middle_;
   bool ends_;
-  bool is_near_;
-  bool streams_;
+  Destination destination_;
   // A row's last chunk may reach beyond it.
   alignas(64) float exponentials_[longest_narrow<float> + chunk_length<float>];
   alignas(64) double high_[most_narrow_rows];
