@@ -121,6 +121,7 @@ SIMDSOFTMAX_NOINLINE void walk_unstaged_rows(const RowsTask& task, RowCursor& cu
     }
     return n;
   });
+  narrow.finish();
   if (destination == Destination::past_caches) stream_fence();
 }
 

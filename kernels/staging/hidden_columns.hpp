@@ -2,6 +2,7 @@
 #pragma once
 
 #include "simd/mask_bits.hpp"
+#include "simd/source.hpp"
 #include "staging/convert.hpp"
 
 namespace simdsoftmax::SIMDSOFTMAX_ISA {
@@ -13,12 +14,19 @@ using detail::Operand;
 template <class Element>
 SIMDSOFTMAX_NOINLINE bool find_hidden(const Element* mask, std::size_t n, std::uint64_t* bits) {
   HiddenBits<Element> hidden;
+  // A mask as large as its logits is not near when they are not: 2048x2048 took 1.27 times as long without.
+  const auto find = [&](const Element* at) __attribute__((always_inline)) {
+    const auto* const ahead = reinterpret_cast<const char*>(at) + read_ahead_bytes;
+    repeat<sizeof(Element)>([&](std::size_t line)
+                                __attribute__((always_inline)) { __builtin_prefetch(ahead + 64 * line); });
+    return hidden.find(at);
+  };
   // Looked at in pieces: what is no mask shows it early.
   constexpr std::size_t piece = 1024;
   std::size_t i = 0;
   while (i + 64 <= n) {
     const std::size_t end = n - i < piece ? n : i + piece;
-    for (; i + 64 <= end; i += 64) *bits++ = hidden.find(mask + i);
+    for (; i + 64 <= end; i += 64) *bits++ = find(mask + i);
     if (!hidden.is_mask()) return false;
   }
   if (i == n) return true;

@@ -113,6 +113,15 @@ SIMDSOFTMAX_NOINLINE void packed_scale_pass(const float* e, std::size_t rows, co
   fill_nan_rows({rows, cols}, factor, to);
 }
 
+// Rows on their way past the caches, behind those of the block before.
+template <class Out>
+void copy_rows(const EvenRows<Out>& from, const EvenRows<Out>& to, BlockShape shape, LineCopy& copy) {
+  each_run(to, shape, [&](Out* run, std::size_t r, std::size_t n) {
+    copy.finish();
+    copy = line_copy(reinterpret_cast<const char*>(from[r]), reinterpret_cast<char*>(run), n * sizeof(Out));
+  });
+}
+
 // Probabilities of several rows at a time.
 template <class In, class Out, Accuracy accuracy>
 class Narrow {
@@ -162,10 +171,7 @@ class Narrow {
     const EvenRows<Out> here = {reinterpret_cast<Out*>(e), static_cast<std::ptrdiff_t>(shape.cols * sizeof(Out))};
     narrow_scale_pass<Out, accuracy, 0>(e, shape, factors_of(rows), here, traffic);
     results_ = traffic.results;
-    each_run(y, shape, [&](Out* run, std::size_t r, std::size_t n) {
-      results_.finish();
-      results_ = line_copy(reinterpret_cast<const char*>(here[r]), reinterpret_cast<char*>(run), n * sizeof(Out));
-    });
+    copy_rows(here, y, shape, results_);
     block_.use_next_buffer();
     return true;
   }

@@ -98,8 +98,7 @@ class PreOpExp {
 // Exponentials of a block of whole rows, row behind row; as one long row if logits and bits lie so, too.
 template <class Exp, class Traffic>
 SIMDSOFTMAX_NOINLINE LogitSpan<float> pre_op_exp_pass(const EvenRows<const float>& rows, const PreOpBlock& given,
-                                                      const Exp& exp_of, float middle, float* e,
-                                                      const Traffic& traffic) {
+                                                      const Exp& exp_of, float middle, float* e, Traffic& traffic) {
   Exp exp = exp_of;
   const PreOpBlock block = given;
   const EvenRows<const float> x = rows;
@@ -118,15 +117,16 @@ SIMDSOFTMAX_NOINLINE LogitSpan<float> pre_op_exp_pass(const EvenRows<const float
             __attribute__((always_inline)) { store(e + i, exp(hidden, i, load_first(logits + i, m, F32(middle)))); },
         [&](std::size_t) __attribute__((always_inline)) { lines.template ask<4 * width<float>>(); });
   }
+  traffic.end(lines);
   return exp.span();
 }
 
-// The same of rows that may end early, 0 in what is left of a last chunk, and their sums. ends: many of them do.
-// y: where results go.
+// The same of rows that may end early, 0 in what is left of a last chunk, and their sums. ends: many of them do, so
+// that lines are not asked for by the traffic of whole rows but by what each row takes. y: where results go.
 template <bool ends, class Exp, class Traffic>
 SIMDSOFTMAX_NOINLINE LogitSpan<float> pre_op_exp_sum_pass(const EvenRows<const float>& rows, const PreOpBlock& given,
                                                           const Exp& exp_of, float middle, float* to,
-                                                          const EvenRows<float>& y, const Traffic& traffic,
+                                                          const EvenRows<float>& y, Traffic& traffic,
                                                           const RowTotals& totals) {
   Exp exp = exp_of;
   const EvenRows<float> results = y;
@@ -185,13 +185,14 @@ SIMDSOFTMAX_NOINLINE LogitSpan<float> pre_op_exp_sum_pass(const EvenRows<const f
     return sum;
   };
   sum_rows<LaneSum<float>>(block.rows, lanes, totals);
+  traffic.end(lines);
   return exp.span();
 }
 
 // Probabilities of a block; 0 where columns take no part.
 template <class Traffic>
 SIMDSOFTMAX_NOINLINE void pre_op_scale_pass(const float* e, const PreOpBlock& given, const RowFactors<float>& factors,
-                                            const EvenRows<float>& rows, const Traffic& traffic) {
+                                            const EvenRows<float>& rows, Traffic& traffic) {
   const F32 zero(0.0f);
   auto lines = traffic.template begin<Phase::results>({given.rows, given.cols});
   const PreOpBlock block = given;
@@ -215,6 +216,7 @@ SIMDSOFTMAX_NOINLINE void pre_op_scale_pass(const float* e, const PreOpBlock& gi
         n, block.cols, [&](std::size_t i) __attribute__((always_inline)) { store(y + i, zero); },
         [&](std::size_t i, std::size_t m) __attribute__((always_inline)) { store_first(y + i, m, zero); });
   }
+  traffic.end(lines);
 }
 
 class NarrowPreOps {
@@ -251,47 +253,65 @@ class NarrowPreOps {
             bool in_place) {
     const PreOpBlock block = {rows, cols_, visible_, hidden_rows > 0 ? hidden_ : nullptr,
                               hidden_rows > 1 ? words_of_row() : 0};
-    std::size_t first = 0;
-    while (first < rows && visible_[first] == 0) ++first;
-    if (first == rows) return false;
-    const bool streams = destination_ == Destination::past_caches;
-    float* const e = !streams && !in_place && is_block_of_its_own<float>(cols_) && cols_ % chunk_length<float> == 0
-                         ? y.first
-                         : exponentials_;
-    const EvenRows<float> here = {e, static_cast<std::ptrdiff_t>(cols_ * sizeof(float))};
-    const EvenRows<float> results = streams ? here : y;
-    const bool together = middle_.settle(
-        first_of(x[first]), [&] { return span_pass(x, block); }, [&] { return exponentiate(x, results, e, block); });
-    if (!together) return false;
-    const RowFactors<float> factors = {row_factor_, row_factor_low_};
-    for (std::size_t r = 0; r < rows; r += width<double>) {
-      set_factors<float, Accuracy::balanced>(r, {load(high_ + r), load(low_ + r)}, factors);
-    }
-    for (std::size_t r = 0; r < rows; ++r) {
-      if (!(row_factor_[r] < Limits<float>::infinity)) return false;
-    }
+    if (destination_ == Destination::past_caches) return stream(x, y, block);
+    const bool fills_chunks = cols_ % chunk_length<float> == 0;
+    float* const e = is_block_of_its_own<float>(cols_) && fills_chunks && !in_place ? y.first : exponentials_[0];
+    CachedTraffic<float, float> traffic{x, y};
+    NoTraffic none;
+    if (!exponentiate(x, y, e, block, traffic)) return false;
     if (ends_ || destination_ == Destination::near) {
-      pre_op_scale_pass(e, block, factors, results, NoTraffic{});
+      pre_op_scale_pass(e, block, factors(), y, none);
     } else {
-      pre_op_scale_pass(e, block, factors, results, Traffic{x, results});
+      pre_op_scale_pass(e, block, factors(), y, traffic);
     }
-    if (!streams) return true;
-    each_run(y, {rows, cols_}, [&](float* run, std::size_t r, std::size_t n) {
-      line_copy(reinterpret_cast<const char*>(here[r]), reinterpret_cast<char*>(run), n * sizeof(float)).finish();
-    });
     return true;
   }
 
+  // What is still on its way.
+  void finish() { results_.finish(); }
+
  private:
-  using Traffic = CachedTraffic<float, float>;
+  bool stream(const EvenRows<const float>& x, const EvenRows<float>& y, const PreOpBlock& block) {
+    float* const e = exponentials_[buffer_];
+    const EvenRows<float> here = {e, static_cast<std::ptrdiff_t>(cols_ * sizeof(float))};
+    StreamedTraffic<float> traffic{x, results_};
+    if (!exponentiate(x, here, e, block, traffic)) return false;
+    pre_op_scale_pass(e, block, factors(), here, traffic);
+    results_ = traffic.results;
+    copy_rows(here, y, {block.rows, cols_}, results_);
+    buffer_ = 1 - buffer_;
+    return true;
+  }
 
   static constexpr std::size_t hidden_words = longest_narrow<float> / 64;  // words_of_row() of all rows
 
   static float magnitude(float x) { return x < 0 ? -x : x; }
 
-  LogitSpan<float> exponentiate(const EvenRows<const float>& x, const EvenRows<float>& y, float* e,
-                                const PreOpBlock& block) {
-    const Traffic traffic{x, y};
+  RowFactors<float> factors() { return {row_factor_, row_factor_low_}; }
+
+  // Exponentials go to e, factors to factors(). False as in walk.
+  template <class Traffic>
+  bool exponentiate(const EvenRows<const float>& x, const EvenRows<float>& y, float* e, const PreOpBlock& block,
+                    Traffic& traffic) {
+    std::size_t first = 0;
+    while (first < block.rows && visible_[first] == 0) ++first;
+    if (first == block.rows) return false;
+    const bool together = middle_.settle(
+        first_of(x[first]), [&] { return span_pass(x, block); },
+        [&] { return exponentiate_about_middle(x, y, e, block, traffic); });
+    if (!together) return false;
+    for (std::size_t r = 0; r < block.rows; r += width<double>) {
+      set_factors<float, Accuracy::balanced>(r, {load(high_ + r), load(low_ + r)}, factors());
+    }
+    for (std::size_t r = 0; r < block.rows; ++r) {
+      if (!(row_factor_[r] < Limits<float>::infinity)) return false;
+    }
+    return true;
+  }
+
+  template <class Traffic>
+  LogitSpan<float> exponentiate_about_middle(const EvenRows<const float>& x, const EvenRows<float>& y, float* e,
+                                             const PreOpBlock& block, Traffic& traffic) {
     const float middle = middle_.value();
     const std::int64_t anchor = anchor_near(middle * factor_);
     const RowTotals totals = {high_, low_};
@@ -307,7 +327,9 @@ class NarrowPreOps {
       using Product = std::decay_t<decltype(product)>;
       if (block.hidden != nullptr) return pass(PreOpExp<true, Product>(anchor, product, middle));
       const PreOpExp<false, Product> exp(anchor, product, middle);
-      return ends_ ? pre_op_exp_sum_pass<true>(x, block, exp, middle, e, y, NoTraffic{}, totals) : pass(exp);
+      if (!ends_ || destination_ == Destination::past_caches) return pass(exp);
+      NoTraffic none;
+      return pre_op_exp_sum_pass<true>(x, block, exp, middle, e, y, none, totals);
     };
     if (factor_ == 1 && factor_low_ == 0) return pass_with(AsTheyAre{});
     return pass_with(TimesFactor{F32(factor_), F32(factor_low_)});
@@ -321,7 +343,9 @@ class NarrowPreOps {
   bool ends_;
   Destination destination_;
   // A row's last chunk may reach beyond it.
-  alignas(64) float exponentials_[longest_narrow<float> + chunk_length<float>];
+  alignas(64) float exponentials_[2][longest_narrow<float> + chunk_length<float>];
+  int buffer_ = 0;
+  LineCopy results_ = {nullptr, nullptr, 0};  // of the block before
   alignas(64) double high_[most_narrow_rows];
   alignas(64) double low_[most_narrow_rows];
   alignas(64) float row_factor_[most_narrow_rows];
