@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "passes/column_scale.hpp"
+#include "passes/column_logs.hpp"
 #include "staging/convert.hpp"
 #include "staging/row_cursor.hpp"
 
@@ -19,7 +19,7 @@ constexpr bool is_offered = sizeof(In) + sizeof(Out) == sizeof(float) + sizeof(H
 template <class In>
 constexpr bool is_offered<In, In> = true;
 
-// Softmax across memory, a block of neighbouring rows at a time.
+// Softmax and log_softmax across memory, a block of neighbouring rows at a time.
 template <class T, Accuracy accuracy>
 class ColumnBlocks {
  public:
@@ -31,7 +31,9 @@ class ColumnBlocks {
     const std::size_t n = task_.inner - first < task_.block ? task_.inner - first : task_.block;
     const Place place = {moved(task_.logits, cursor.at(task_.logits), first),
                          moved(task_.output, cursor.at(task_.output), first)};
-    if (task_.function != Function::softmax || task_.theta != 1.0) return walk_as_rows(place, n);
+    const bool has_passes =
+        task_.function == Function::softmax || (task_.function == Function::log_softmax && accuracy != Accuracy::exact);
+    if (!has_passes || task_.theta != 1.0) return walk_as_rows(place, n);
     with_element(task_.logits.dtype, [&](auto in) {
       with_element(task_.output.dtype, [&](auto out) {
         using In = decltype(in);
@@ -78,6 +80,9 @@ class ColumnBlocks {
   // False if that is not possible; the logits are still there.
   template <class In, class Out>
   bool walk_together(const Place& place, std::size_t n) {
+    if constexpr (accuracy != Accuracy::exact) {
+      if (task_.function == Function::log_softmax) return walk_logs<In, Out>(place, n);
+    }
     if constexpr (sizeof(Out) == sizeof(T)) {
       if (task_.cols > chunk_length<T>) return walk_long_runs<In, Out>(place, n);
     }
@@ -116,6 +121,38 @@ class ColumnBlocks {
     return walk_runs(x, beside, n, smallest_result<Out>, false, exponentiate, [&](auto flushes, const auto& exp) {
       scale_runs<decltype(flushes)::value>(x, y, task_.cols, n, exp, e, after, state_);
     });
+  }
+
+  // Exponentials are needed for their sums alone.
+  template <class In, class Out>
+  bool walk_logs(const Place& place, std::size_t n) {
+    const Runs<const In> x = {place.logits, task_.logits.axis_stride};
+    const Runs<Out> y = {place.output, task_.output.axis_stride};
+    const Runs<const In> after = {moved(task_.logits, place.logits, n), task_.logits.axis_stride};
+    const Runs<T> beside = {reinterpret_cast<char*>(state_.exponentials), run_length<T> * sizeof(T)};
+    const auto exponentiate = [&](auto& exp) {
+      if (task_.cols <= chunk_length<T>) {
+        exp_of_runs(x, task_.cols, n, exp, beside, y);
+      } else {
+        exp_sum_of_runs<false>(x, task_.cols, n, exp, RunExponentials<T>{beside, 0}, y, state_);
+      }
+    };
+    SharedExp<T, accuracy> shared(middle_.value());
+    const bool together = middle_.settle(
+        first_of(x[0]), [&] { return span_of_runs(x, task_.cols, n); },
+        [&] {
+          shared = SharedExp<T, accuracy>(middle_.value());
+          exponentiate(shared);
+          return shared.span();
+        });
+    if (!together) return false;
+    max_of_runs(x, task_.cols, n, state_);
+    const bool is_known = log_scales_of_runs(task_.cols, n, beside, anchor_near(middle_.value()), state_, [&] {
+      RunExpOfOthers<SharedExp<T, accuracy>, T, accuracy> others(shared, state_);
+      exponentiate(others);
+    });
+    if (is_known) log_runs(x, y, task_.cols, n, after, state_);
+    return is_known;
   }
 
   // About a common anchor if the logits of the block allow it, else each row about its own. is_overwritten: by the

@@ -66,6 +66,11 @@ struct BlockState {
   alignas(64) T factor[run_length<T>];
   alignas(64) T factor_low[run_length<T>];
   alignas(64) T smallest[run_length<T>];
+  // And the LogNormalizer, beside max; log_sum before it is rounded.
+  alignas(64) T log_sum[run_length<T>];
+  alignas(64) T rest[run_length<T>];
+  alignas(64) double log_sum_high[run_length<T>];
+  alignas(64) double log_sum_low[run_length<T>];
   alignas(64) T exponentials[most_kept<T>];
 };
 

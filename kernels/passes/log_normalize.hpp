@@ -28,12 +28,14 @@ class LogNormalizer {
  public:
   explicit LogNormalizer(const LogScale& scale)
       : LogNormalizer(static_cast<T>(scale.max), static_cast<T>(scale.log_sum), rest_of<T>(scale)) {}
-  LogNormalizer(T max, T log_sum, T rest) : max_(max), log_sum_(log_sum), rest_(rest) {}
+  LogNormalizer(T max, T log_sum, T rest) : LogNormalizer(Vector<T>(max), Vector<T>(log_sum), Vector<T>(rest)) {}
+  // Of a row for each lane.
+  LogNormalizer(Vector<T> max, Vector<T> log_sum, Vector<T> rest) : max_(max), log_sum_(log_sum), rest_(rest) {}
 
   template <class Logit>
   SIMDSOFTMAX_INLINE Vector<T> operator()(const Logit& z) const {
-    const Vector<T> below = high_part<T>(z) - Vector<T>(max_);
-    const Vector<T> log = (below - Vector<T>(log_sum_)) + (low_part<T>(z) - Vector<T>(rest_));
+    const Vector<T> below = high_part<T>(z) - max_;
+    const Vector<T> log = (below - log_sum_) + (low_part<T>(z) - rest_);
     if constexpr (sizeof(Logit) == sizeof(Vector<T>)) return log;
     // The lo of the maximum may be a part of log_sum, and that is rounded.
     const Vector<T> at_most_0 = min_or_second(Vector<T>(T(0)), log);
@@ -42,9 +44,9 @@ class LogNormalizer {
   }
 
  private:
-  T max_;
-  T log_sum_;
-  T rest_;
+  Vector<T> max_;
+  Vector<T> log_sum_;
+  Vector<T> rest_;
 };
 
 // Log-probabilities from logits. The sink may write where the source reads.

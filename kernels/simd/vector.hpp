@@ -34,6 +34,8 @@ SIMDSOFTMAX_INLINE F32 load(const float* p) { return F32::load_unaligned(p); }
 SIMDSOFTMAX_INLINE F64 load(const double* p) { return F64::load_unaligned(p); }
 SIMDSOFTMAX_INLINE void store(float* p, F32 v) { v.store_unaligned(p); }
 SIMDSOFTMAX_INLINE void store(double* p, F64 v) { v.store_unaligned(p); }
+SIMDSOFTMAX_INLINE void store_as(double* p, F64 v) { store(p, v); }
+SIMDSOFTMAX_INLINE void store_as(float* p, F64 v) { store_low_half(p, to_low_half(v)); }
 
 // Past the caches, where an ISA has no store of its own for that.
 template <class Element, class V>

@@ -16,9 +16,6 @@ struct RowFactors {
   T* low;
 };
 
-SIMDSOFTMAX_INLINE void store_as(double* to, F64 v) { store(to, v); }
-SIMDSOFTMAX_INLINE void store_as(float* to, F64 v) { store_low_half(to, to_low_half(v)); }
-
 // Of rows r, r + 1, ...
 template <class T, Accuracy accuracy>
 SIMDSOFTMAX_INLINE void set_factors(std::size_t r, const GroupTotals& totals, const RowFactors<T>& factors) {
