@@ -19,7 +19,7 @@ constexpr bool is_offered = sizeof(In) + sizeof(Out) == sizeof(float) + sizeof(H
 template <class In>
 constexpr bool is_offered<In, In> = true;
 
-// Softmax and log_softmax across memory, a block of neighbouring rows at a time.
+// Softmax, log_softmax and logsumexp across memory, a block of neighbouring rows at a time.
 template <class T, Accuracy accuracy>
 class ColumnBlocks {
  public:
@@ -31,11 +31,11 @@ class ColumnBlocks {
     const std::size_t n = task_.inner - first < task_.block ? task_.inner - first : task_.block;
     const Place place = {moved(task_.logits, cursor.at(task_.logits), first),
                          moved(task_.output, cursor.at(task_.output), first)};
-    const bool has_passes =
-        task_.function == Function::softmax || (task_.function == Function::log_softmax && accuracy != Accuracy::exact);
+    const bool has_passes = task_.function == Function::softmax || accuracy != Accuracy::exact;
     if (!has_passes || task_.theta != 1.0) return walk_as_rows(place, n);
+    const bool is_one = task_.function == Function::logsumexp;
     with_element(task_.logits.dtype, [&](auto in) {
-      with_element(task_.output.dtype, [&](auto out) {
+      with_element(is_one ? task_.logits.dtype : task_.output.dtype, [&](auto out) {
         using In = decltype(in);
         using Out = decltype(out);
         if constexpr (is_offered<In, Out>) walk_pieces<In, Out>(place, n);
@@ -82,6 +82,7 @@ class ColumnBlocks {
   bool walk_together(const Place& place, std::size_t n) {
     if constexpr (accuracy != Accuracy::exact) {
       if (task_.function == Function::log_softmax) return walk_logs<In, Out>(place, n);
+      if (task_.function == Function::logsumexp) return walk_logsumexps<In>(place, n);
     }
     if constexpr (sizeof(Out) == sizeof(T)) {
       if (task_.cols > chunk_length<T>) return walk_long_runs<In, Out>(place, n);
@@ -123,18 +124,52 @@ class ColumnBlocks {
     });
   }
 
-  // Exponentials are needed for their sums alone.
   template <class In, class Out>
   bool walk_logs(const Place& place, std::size_t n) {
     const Runs<const In> x = {place.logits, task_.logits.axis_stride};
     const Runs<Out> y = {place.output, task_.output.axis_stride};
     const Runs<const In> after = {moved(task_.logits, place.logits, n), task_.logits.axis_stride};
-    const Runs<T> beside = {reinterpret_cast<char*>(state_.exponentials), run_length<T> * sizeof(T)};
+    return walk_sums(x, n, y, [&](const Runs<T>& e, std::int64_t anchor, const auto& sum_others) {
+      max_of_runs(x, task_.cols, n, state_);
+      if (!log_scales_of_runs(task_.cols, n, e, anchor, state_, sum_others)) return false;
+      log_runs(x, y, task_.cols, n, after, state_);
+      return true;
+    });
+  }
+
+  template <class In>
+  bool walk_logsumexps(const Place& place, std::size_t n) {
+    const Runs<const In> x = {place.logits, task_.logits.axis_stride};
+    const Runs<const In> after = {moved(task_.logits, place.logits, n), task_.logits.axis_stride};
+    return walk_sums(x, n, after, [&](const Runs<T>& e, std::int64_t anchor, const auto& sum_others) {
+      if (sizeof(T) == sizeof(double)) max_of_runs(x, task_.cols, n, state_);
+      if (!logsumexps_of_runs(task_.cols, n, e, anchor, state_, sum_others)) return false;
+      store_run(state_.log_sum_high, place.output, task_.output.dtype, size_of(task_.output.dtype), n);
+      if (sizeof(T) == sizeof(float)) refine(place, n);
+      return true;
+    });
+  }
+
+  // Rows whose logsumexp is near 0, or NaN.
+  void refine(const Place& place, std::size_t n) {
+    std::uint16_t rows[run_length<T>];
+    std::size_t count = 0;
+    for (std::size_t r = 0; r < n; ++r) {
+      const double result = state_.log_sum_high[r];
+      if (is_near_zero(result) || is_nan(result)) rows[count++] = static_cast<std::uint16_t>(r);
+    }
+    walk_as_rows(place, count, [&](std::size_t r) { return rows[r]; });
+  }
+
+  // For what needs of the exponentials no more than their sums, which lie about a common anchor; else false.
+  template <class In, class Next, class Use>
+  bool walk_sums(const Runs<const In>& x, std::size_t n, const Runs<Next>& after, const Use& use) {
+    const Runs<T> e = {reinterpret_cast<char*>(state_.exponentials), run_length<T> * sizeof(T)};
     const auto exponentiate = [&](auto& exp) {
       if (task_.cols <= chunk_length<T>) {
-        exp_of_runs(x, task_.cols, n, exp, beside, y);
+        exp_of_runs(x, task_.cols, n, exp, e, after);
       } else {
-        exp_sum_of_runs<false>(x, task_.cols, n, exp, RunExponentials<T>{beside, 0}, y, state_);
+        exp_sum_of_runs<false>(x, task_.cols, n, exp, RunExponentials<T>{e, 0}, after, state_);
       }
     };
     SharedExp<T, accuracy> shared(middle_.value());
@@ -145,14 +180,10 @@ class ColumnBlocks {
           exponentiate(shared);
           return shared.span();
         });
-    if (!together) return false;
-    max_of_runs(x, task_.cols, n, state_);
-    const bool is_known = log_scales_of_runs(task_.cols, n, beside, anchor_near(middle_.value()), state_, [&] {
-      RunExpOfOthers<SharedExp<T, accuracy>, T, accuracy> others(shared, state_);
-      exponentiate(others);
-    });
-    if (is_known) log_runs(x, y, task_.cols, n, after, state_);
-    return is_known;
+    return together && use(e, anchor_near(middle_.value()), [&] {
+             RunExpOfOthers<SharedExp<T, accuracy>, T, accuracy> others(shared, state_);
+             exponentiate(others);
+           });
   }
 
   // About a common anchor if the logits of the block allow it, else each row about its own. is_overwritten: by the
@@ -202,7 +233,12 @@ class ColumnBlocks {
 
   // Whatever has no passes across memory: so many rows as there is room for are put one behind the other and taken as
   // dense ones.
-  SIMDSOFTMAX_NOINLINE void walk_as_rows(const Place& place, std::size_t n) {
+  void walk_as_rows(const Place& place, std::size_t n) {
+    walk_as_rows(place, n, [](std::size_t r) { return r; });
+  }
+  // row_of(r): where the next of them is, for r from 0 to n.
+  template <class RowOf>
+  SIMDSOFTMAX_NOINLINE void walk_as_rows(const Place& place, std::size_t n, const RowOf& row_of) {
     const std::size_t results = task_.function == Function::logsumexp ? 1 : task_.cols;
     const auto in = static_cast<std::size_t>(size_of(task_.logits.dtype));
     const auto out = static_cast<std::size_t>(size_of(task_.output.dtype));
@@ -220,14 +256,16 @@ class ColumnBlocks {
     rows.empty_row_zeros = task_.empty_row_zeros;
     for (std::size_t i = 0; i < n; i += most) {
       const std::size_t m = n - i < most ? n - i : most;
-      const Runs<const char> x = {moved(task_.logits, place.logits, i), task_.logits.axis_stride};
-      const Runs<char> y = {moved(task_.output, place.output, i), task_.output.axis_stride};
+      const Runs<const char> x = {place.logits, task_.logits.axis_stride};
+      const Runs<char> y = {place.output, task_.output.axis_stride};
+      const auto row = [&](std::size_t r) { return row_of(i + r); };
       rows.grid.dims[0] = m;
       rows.output = dense_rows(logits + m * task_.cols * in, task_.output.dtype, results);
-      with_size(in, [&](auto element) { to_rows(x, task_.cols, m, reinterpret_cast<decltype(element)*>(logits)); });
+      with_size(in,
+                [&](auto element) { to_rows(x, task_.cols, m, row, reinterpret_cast<decltype(element)*>(logits)); });
       task_.row_kernel(&rows, 0, m, Team{0, 1, nullptr, nullptr});
       with_size(out, [&](auto element) {
-        from_rows(reinterpret_cast<const decltype(element)*>(rows.output.data), results, m, y);
+        from_rows(reinterpret_cast<const decltype(element)*>(rows.output.data), results, m, row, y);
       });
     }
   }
@@ -245,23 +283,25 @@ class ColumnBlocks {
     work(std::uint64_t{});
   }
 
-  template <class Element>
-  static void to_rows(const Runs<const char>& x, std::size_t cols, std::size_t n, Element* rows) {
+  template <class Element, class RowOf>
+  static void to_rows(const Runs<const char>& x, std::size_t cols, std::size_t n, const RowOf& row, Element* rows) {
+    const std::size_t begin = row(0) * sizeof(Element);
+    const std::size_t end = (row(n - 1) + 1) * sizeof(Element);
     for (std::size_t c = 0; c < cols; ++c) {
       const char* const run = x[c];
       const char* const next = x[c + columns_ahead];
-      for (std::size_t i = 0; i < n * sizeof(Element); i += 64) __builtin_prefetch(next + i);
+      for (std::size_t i = begin; i < end; i += 64) __builtin_prefetch(next + i);
       for (std::size_t r = 0; r < n; ++r) {
-        __builtin_memcpy(rows + r * cols + c, run + r * sizeof(Element), sizeof(Element));
+        __builtin_memcpy(rows + r * cols + c, run + row(r) * sizeof(Element), sizeof(Element));
       }
     }
   }
-  template <class Element>
-  static void from_rows(const Element* rows, std::size_t cols, std::size_t n, const Runs<char>& y) {
+  template <class Element, class RowOf>
+  static void from_rows(const Element* rows, std::size_t cols, std::size_t n, const RowOf& row, const Runs<char>& y) {
     for (std::size_t c = 0; c < cols; ++c) {
       char* const run = y[c];
       for (std::size_t r = 0; r < n; ++r) {
-        __builtin_memcpy(run + r * sizeof(Element), rows + r * cols + c, sizeof(Element));
+        __builtin_memcpy(run + row(r) * sizeof(Element), rows + r * cols + c, sizeof(Element));
       }
     }
   }

@@ -185,7 +185,7 @@ SIMDSOFTMAX_NOINLINE void narrow_logsumexp(const RowsTask& task, RowCursor& curs
     const bool together = logs.find_logsumexps(x, n);
     double* const results = logs.results();
     if constexpr (sizeof(Compute<In>) == sizeof(float)) {
-      if (refines_here<In> && n * task.cols <= most_refined<In>) {
+      if (n * task.cols <= most_refined<In>) {
         if (together) refine(x, task.cols, n, results);
       } else {
         for (std::size_t r = 0; r < n; ++r) results[r] = is_near_zero(results[r]) ? Limits<double>::nan : results[r];

@@ -85,12 +85,7 @@ SIMDSOFTMAX_NOINLINE void dense_log_softmax_rows(const RowsTask& task, RowCursor
   write_last();
 }
 
-// Where f32 is not good enough, see row_logsumexp, f32 logits are taken in f64 here, halves the general way.
-template <class In>
-constexpr bool refines_here = sizeof(In) == sizeof(float);
-SIMDSOFTMAX_INLINE bool is_near_zero(double result) { return result < 4 && result > -4; }
-
-// As row_logsumexp.
+// As row_logsumexp; where f32 is not good enough, in f64.
 template <class In>
 SIMDSOFTMAX_NOINLINE void dense_logsumexp(const RowsTask& task, const RowCursor& cursor, RowTeam& team) {
   using T = Compute<In>;
@@ -100,10 +95,7 @@ SIMDSOFTMAX_NOINLINE void dense_logsumexp(const RowsTask& task, const RowCursor&
     RowLogits<PlainRow<In>> row = dense_row<In>(task, cursor, team);
     if (!Anchored::walk(row, state)) return walk_staged_row<T>(task, cursor, team);
     result = logsumexp_of(row, state);
-    if (is_near_zero(result)) {
-      if constexpr (refines_here<In>) return dense_logsumexp<Wide<In>>(task, cursor, team);
-      return walk_staged_row<T>(task, cursor, team);
-    }
+    if (is_near_zero(result)) return dense_logsumexp<Wide<In>>(task, cursor, team);
   } else {
     RowLogits<PlainRow<In>> row = dense_row<In>(task, cursor, team);
     LogScale scale;

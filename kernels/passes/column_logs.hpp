@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// Log-probabilities of the rows of a block, one row to a lane.
+// Log-probabilities and logsumexp of the rows of a block, one row to a lane.
 
 #include "passes/column_scale.hpp"
 #include "passes/log_normalize.hpp"
@@ -77,6 +77,33 @@ SIMDSOFTMAX_NOINLINE bool log_scales_of_runs(std::size_t cols, std::size_t n, co
     const F64 rounded = sizeof(T) == sizeof(float) ? as_float(sums) : sums;
     store_as(block.log_sum + r, sums);
     store_as(block.rest + r, (sums - rounded) + load(low + r));
+  }
+  return true;
+}
+
+// logsumexp of a block, to log_sum_high; of f32 not good enough where it is near 0, and NaN where a row has one. False
+// as from log_scales_of_runs, whose arguments these are.
+template <Accuracy accuracy, class SumOthers>
+SIMDSOFTMAX_NOINLINE bool logsumexps_of_runs(std::size_t cols, std::size_t n, const Runs<float>& e, std::int64_t anchor,
+                                             BlockState<float, accuracy>& block, const SumOthers&) {
+  double* const results = block.log_sum_high;
+  for (std::size_t i = 0; i < n; i += width<float>) {
+    const RunTotals<float, accuracy> totals(block, e, cols, i);
+    for (std::size_t k = 0; k < totals.high.count; ++k) {
+      store(results + i + k * width<double>, logsumexps_of<float>({totals.high.part[k], totals.low.part[k]}, anchor));
+    }
+  }
+  return true;
+}
+template <Accuracy accuracy, class SumOthers>
+SIMDSOFTMAX_NOINLINE bool logsumexps_of_runs(std::size_t cols, std::size_t n, const Runs<double>& e,
+                                             std::int64_t anchor, BlockState<double, accuracy>& block,
+                                             const SumOthers& sum_others) {
+  if (!log_scales_of_runs(cols, n, e, anchor, block, sum_others)) return false;
+  for (std::size_t r = 0; r < n; r += width<double>) {
+    SplitSums logs = {load(block.log_sum_high + r), load(block.log_sum_low + r)};
+    accumulate(logs, load(block.max + r));
+    store(block.log_sum_high + r, total(logs));
   }
   return true;
 }

@@ -130,6 +130,9 @@ class LogSums {
   alignas(64) double others_low_[most_narrow_rows];
 };
 
+// Where logsumexp of f32 logits needs f64.
+SIMDSOFTMAX_INLINE bool is_near_zero(double result) { return result < 4 && result > -4; }
+
 // The logs of sums relative to the anchor; NaN for those that are.
 template <class T>
 SIMDSOFTMAX_INLINE F64 logsumexps_of(const GroupTotals& totals, std::int64_t anchor) {
