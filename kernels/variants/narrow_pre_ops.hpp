@@ -18,6 +18,7 @@ struct PreOpBlock {
   const std::size_t* visible;
   const std::uint64_t* hidden;  // null: none
   std::size_t hidden_stride;
+  bool ends;  // one of the rows does before its last column
 
   SIMDSOFTMAX_INLINE const unsigned char* hidden_of(std::size_t r) const {
     return reinterpret_cast<const unsigned char*>(hidden + r * hidden_stride);
@@ -228,7 +229,6 @@ class NarrowPreOps {
         factor_(static_cast<float>(theta)),
         factor_low_(static_cast<float>(theta - static_cast<double>(factor_))),
         middle_(narrow_span<float> / magnitude(factor_), ExpRange<float>::giant / magnitude(factor_)),
-        ends_(ends),
         destination_(destination) {}
 
   std::size_t rows_at_once() const { return rows_at_once_; }
@@ -251,15 +251,16 @@ class NarrowPreOps {
   // nothing has been written then.
   bool walk(const EvenRows<const float>& x, const EvenRows<float>& y, std::size_t rows, std::size_t hidden_rows,
             bool in_place) {
-    const PreOpBlock block = {rows, cols_, visible_, hidden_rows > 0 ? hidden_ : nullptr,
-                              hidden_rows > 1 ? words_of_row() : 0};
+    const PreOpBlock block = {
+        rows,          cols_, visible_, hidden_rows > 0 ? hidden_ : nullptr, hidden_rows > 1 ? words_of_row() : 0,
+        has_ends(rows)};
     if (destination_ == Destination::past_caches) return stream(x, y, block);
     const bool fills_chunks = cols_ % chunk_length<float> == 0;
     float* const e = is_block_of_its_own<float>(cols_) && fills_chunks && !in_place ? y.first : exponentials_[0];
     CachedTraffic<float, float> traffic{x, y};
     NoTraffic none;
     if (!exponentiate(x, y, e, block, traffic)) return false;
-    if (ends_ || destination_ == Destination::near) {
+    if (block.ends || destination_ == Destination::near) {
       pre_op_scale_pass(e, block, factors(), y, none);
     } else {
       pre_op_scale_pass(e, block, factors(), y, traffic);
@@ -286,6 +287,13 @@ class NarrowPreOps {
   static constexpr std::size_t hidden_words = longest_narrow<float> / 64;  // words_of_row() of all rows
 
   static float magnitude(float x) { return x < 0 ? -x : x; }
+
+  bool has_ends(std::size_t rows) const {
+    for (std::size_t r = 0; r < rows; ++r) {
+      if (visible_[r] < cols_) return true;
+    }
+    return false;
+  }
 
   RowFactors<float> factors() { return {row_factor_, row_factor_low_}; }
 
@@ -316,7 +324,7 @@ class NarrowPreOps {
     const std::int64_t anchor = anchor_near(middle * factor_);
     const RowTotals totals = {high_, low_};
     const auto pass = [&](const auto& exp) {
-      if (ends_ || cols_ > longest_short_sum) {
+      if (block.ends || cols_ > longest_short_sum) {
         return pre_op_exp_sum_pass<false>(x, block, exp, middle, e, y, traffic, totals);
       }
       const auto logits = pre_op_exp_pass(x, block, exp, middle, e, traffic);
@@ -327,7 +335,7 @@ class NarrowPreOps {
       using Product = std::decay_t<decltype(product)>;
       if (block.hidden != nullptr) return pass(PreOpExp<true, Product>(anchor, product, middle));
       const PreOpExp<false, Product> exp(anchor, product, middle);
-      if (!ends_ || destination_ == Destination::past_caches) return pass(exp);
+      if (!block.ends || destination_ == Destination::past_caches) return pass(exp);
       NoTraffic none;
       return pre_op_exp_sum_pass<true>(x, block, exp, middle, e, y, none, totals);
     };
@@ -340,7 +348,6 @@ class NarrowPreOps {
   float factor_;
   float factor_low_;
   BlockMiddle<float> middle_;
-  bool ends_;
   Destination destination_;
   // A row's last chunk may reach beyond it.
   alignas(64) float exponentials_[2][longest_narrow<float> + chunk_length<float>];
