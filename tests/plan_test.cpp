@@ -5,8 +5,6 @@
 
 #include <gtest/gtest.h>
 
-#include "harness.hpp"
-
 namespace {
 
 using simdsoftmax::detail::Accuracy;

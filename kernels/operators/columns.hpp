@@ -173,17 +173,23 @@ class ColumnBlocks {
       }
     };
     SharedExp<T, accuracy> shared(middle_.value());
-    const bool together = middle_.settle(
+    return settle(x, n, shared, exponentiate) && use(e, anchor_near(middle_.value()), [&] {
+             RunExpOfOthers<SharedExp<T, accuracy>, T, accuracy> others(shared, state_);
+             exponentiate(others);
+           });
+  }
+
+  // exponentiate(shared) about a common anchor. False if the logits of the block have none.
+  template <class In, class Exponentiate>
+  bool settle(const Runs<const In>& x, std::size_t n, SharedExp<T, accuracy>& shared,
+              const Exponentiate& exponentiate) {
+    return middle_.settle(
         first_of(x[0]), [&] { return span_of_runs(x, task_.cols, n); },
         [&] {
           shared = SharedExp<T, accuracy>(middle_.value());
           exponentiate(shared);
           return shared.span();
         });
-    return together && use(e, anchor_near(middle_.value()), [&] {
-             RunExpOfOthers<SharedExp<T, accuracy>, T, accuracy> others(shared, state_);
-             exponentiate(others);
-           });
   }
 
   // About a common anchor if the logits of the block allow it, else each row about its own. is_overwritten: by the
@@ -193,14 +199,7 @@ class ColumnBlocks {
                  const Exponentiate& exponentiate, const Scale& scale) {
     SharedExp<T, accuracy> shared(middle_.value());
     if (is_overwritten) middle_.look_first();
-    const bool together = middle_.settle(
-        first_of(x[0]), [&] { return span_of_runs(x, task_.cols, n); },
-        [&] {
-          shared = SharedExp<T, accuracy>(middle_.value());
-          exponentiate(shared);
-          return shared.span();
-        });
-    if (together) {
+    if (settle(x, n, shared, exponentiate)) {
       (void)normalize_runs(task_.cols, n, e, Limits<double>::infinity, smallest_result, state_);
       scale(std::false_type{}, shared);
       return true;
