@@ -2,7 +2,7 @@
 #pragma once
 
 #include "operators/gradients.hpp"
-#include "operators/staged_rows.hpp"
+#include "operators/narrow_logs.hpp"
 
 namespace simdsoftmax::SIMDSOFTMAX_ISA {
 namespace {
@@ -57,6 +57,54 @@ SIMDSOFTMAX_INLINE double exp_minus_one(double x) {
   return e > 0.5 ? (e - 1) * x / scalar_log(e) : e - 1;
 }
 
+// What log_scale gives for a row.
+struct KnownScale {
+  LogScale scale;
+  RowState state;
+};
+
+// Those of the next rows, found for several at a time where rows are dense and short.
+template <class In>
+class NextScales {
+ public:
+  NextScales(const LossTask& task, std::size_t row, std::size_t rows)
+      : task_(task), cursor_(task.grid, row), left_(rows), logs_(task.cols, room(task)) {}
+
+  static bool fits(const LossTask& task) {
+    return task.logits.axis_stride == static_cast<std::ptrdiff_t>(sizeof(In)) && task.theta == 1.0 && task.cols > 1 &&
+           task.cols <= longest_narrow<Compute<In>>;
+  }
+
+  // Of the next row; false if it needs another way.
+  bool next(KnownScale& known) {
+    if (at_ == found_) find();
+    return together_ && logs_.scale_of(at_++, known.scale, known.state);
+  }
+
+ private:
+  // Logits that are read again should be near.
+  static std::size_t room(const LossTask& task) {
+    const bool once = task.grad_logits.data == nullptr && task.log_probabilities.data == nullptr;
+    return once ? logsumexp_room : narrow_block_bytes;
+  }
+
+  void find() {
+    found_ = cursor_.left_of(left_, logs_.rows_at_once());
+    together_ = logs_.find_scales(rows_from<const In>(cursor_, task_.grid, task_.logits), found_);
+    cursor_.advance(found_);
+    left_ -= found_;
+    at_ = 0;
+  }
+
+  const LossTask& task_;
+  RowCursor cursor_;
+  std::size_t left_;
+  NarrowLogs<In> logs_;
+  std::size_t found_ = 0;
+  std::size_t at_ = 0;
+  bool together_ = false;
+};
+
 // The losses of the rows of a task, one thread a row.
 template <class T>
 class LossRows {
@@ -66,42 +114,56 @@ class LossRows {
     is_sparse_ = task.labels.dtype == Dtype::i32 || task.labels.dtype == Dtype::i64;
   }
 
-  // The loss of the present row, with its gradient and log-probabilities written; then on to the next one.
-  double next() {
-    const double loss = loss_of_row();
+  // The loss of the present row, with its gradient and log-probabilities written; then on to the next one. known: what
+  // is known of it, or null.
+  SIMDSOFTMAX_NOINLINE double next(const KnownScale* known) {
+    const double loss = loss_of_row(known);
     if (task_.losses.data != nullptr) store_one(loss, cursor_.at(task_.losses), task_.losses.dtype);
     cursor_.next();
     return loss;
   }
 
  private:
-  double loss_of_row() {
+  double loss_of_row(const KnownScale* known) {
     const bool ignored = is_sparse_ && task_.use_ignore_index && label() == task_.ignore_index;
-    if (ignored && task_.log_probabilities.data == nullptr) {
+    const bool writes_log = task_.log_probabilities.data != nullptr;
+    if (ignored && !writes_log) {
       fill_gradient(0);
       return 0;
     }
-    StagedRow<T> row = staged(task_.log_probabilities);
-    RowState state;
-    const LogScale scale = log_scale(row, state);
+    if (known == nullptr) {
+      StagedRow<T> row = staged(task_.log_probabilities);
+      found_.scale = log_scale(row, found_.state);
+      known = &found_;
+    }
+    const double loss = ignored ? 0 : loss_from(known->scale, known->state);
     // A gradient that overwrites the logits comes last.
     const bool log_in_place = task_.log_probabilities.data == task_.logits.data;
-    const double loss = ignored ? 0 : loss_from(row, scale, state);
-    if (log_in_place) write_gradient(ignored, loss, scale, state);
-    if (task_.log_probabilities.data != nullptr) write_log(row, state, scale, false);
-    if (!log_in_place) write_gradient(ignored, loss, scale, state);
+    if (log_in_place) write_gradient(ignored, loss, known->scale, known->state);
+    if (writes_log) write_log_probabilities(known->scale, known->state);
+    if (!log_in_place) write_gradient(ignored, loss, known->scale, known->state);
     return loss;
   }
 
-  double loss_from(const StagedRow<T>& row, const LogScale& scale, const RowState& state) {
+  double loss_from(const LogScale& scale, const RowState& state) {
     if (!(scale.max > -Limits<double>::infinity)) return Limits<double>::nan;
     if (is_plain()) {
-      const double below = (scale.max - row.x.one(static_cast<std::size_t>(label()))) + scale.max_low;
       const double weight = weight_of_label();
-      return weight == 0 ? 0 : weight * (below + scale.log_sum);
+      return weight == 0 ? 0 : weight * minus_log_p(scale, state);
     }
     return weighted_loss(
         {scale.max + state.shift.high, scale.max_low + state.shift.low, scale.log_sum, scale.log_sum_low});
+  }
+
+  // Of the label.
+  double minus_log_p(const LogScale& scale, const RowState& state) {
+    return ((scale.max - logit_of_label(state)) + scale.max_low) + scale.log_sum;
+  }
+
+  void write_log_probabilities(const LogScale& scale, const RowState& state) {
+    StagedRow<T> row = staged(task_.log_probabilities);
+    row.x = row.x.shifted(state.shift);
+    write_log(row, state, scale, false);
   }
 
   // Integer labels that are not smoothed: one class counts.
@@ -109,8 +171,16 @@ class LossRows {
 
   // Also leaves the sum of the coefficients.
   double weighted_loss(const LogScale& scale) {
+    if (is_plain_row(task_.logits) && task_.theta == 1.0) {
+      using In = std::conditional_t<sizeof(T) == sizeof(double), double, Wide<T>>;
+      return weighted_loss_of(PlainRow<In>{reinterpret_cast<const In*>(cursor_.at(task_.logits)), task_.cols}, scale);
+    }
     Tile<double> tile;
-    const StagedSource<double> x(task_.logits, task_.theta, nullptr, task_.cols, cursor_, tile);
+    return weighted_loss_of(StagedSource<double>(task_.logits, task_.theta, nullptr, task_.cols, cursor_, tile), scale);
+  }
+
+  template <class Source>
+  double weighted_loss_of(const Source& x, const LogScale& scale) {
     SplitSum loss = {0.0, 0.0};
     SplitSum weight = {0.0, 0.0};
     alignas(64) double coefficients[tile_length<double>];
@@ -141,32 +211,47 @@ class LossRows {
     // 1 - p of the label keeps its accuracy where p is near 1.
     double at_label = 0;
     if (plain) {
-      const double log_p = -((scale.max - one_logit(state)) + scale.max_low + scale.log_sum);
+      const double log_p = -minus_log_p(scale, state);
       at_label = factor * weight * exp_minus_one(log_p < 0 ? log_p : 0);
     }
-    StagedRow<T> row = staged(task_.grad_logits);
-    row.x = row.x.shifted(state.shift);
+    const Operand& grad = task_.grad_logits;
+    if (is_plain_row(task_.logits) && is_plain_row(grad) && task_.theta == 1.0 && state.shift.high == 0) {
+      write_gradient(PlainRow<T>{reinterpret_cast<const T*>(cursor_.at(task_.logits)), task_.cols},
+                     PlainOutput<T>{reinterpret_cast<T*>(cursor_.at(grad))}, state, weight, factor);
+    } else {
+      const StagedRow<T> row = staged(grad);
+      write_gradient(row.x.shifted(state.shift), row.y, state, weight, factor);
+    }
+    if (plain) store_one(at_label, cursor_.at(grad) + label() * grad.axis_stride, grad.dtype);
+  }
+
+  template <class Source, class Output>
+  void write_gradient(const Source& x, const Output& y, const RowState& state, double weight, double factor) {
+    const Normalizer<T> normalizer(state.sum, y.smallest_normal());
     alignas(64) double coefficients[tile_length<double>];
     for (std::size_t begin = 0; begin < task_.cols; begin += tile_length<double>) {
       const std::size_t n = piece(begin);
-      if (!plain) fill_coefficients(begin, n, coefficients);
-      row.x.each_tile(begin, begin + n, [&](const auto& tile, std::size_t at, std::size_t m) {
-        loss_gradient_pass(tile, row.y.sink(at), state, row.normalizer(state), weight, plain ? nullptr : coefficients,
-                           factor, m);
-        row.y.flush(at, m);
+      if (!is_plain()) fill_coefficients(begin, n, coefficients);
+      x.each_tile(begin, begin + n, [&](const auto& tile, std::size_t at, std::size_t m) {
+        loss_gradient_pass(tile, y.sink(at), state, normalizer, weight, is_plain() ? nullptr : coefficients, factor, m);
+        y.flush(at, m);
       });
-    }
-    if (plain) {
-      const Operand& grad = task_.grad_logits;
-      store_one(at_label, cursor_.at(grad) + label() * grad.axis_stride, grad.dtype);
     }
   }
 
-  double one_logit(const RowState& state) {
-    Tile<T> tile;
-    return StagedSource<T>(task_.logits, task_.theta, nullptr, task_.cols, cursor_, tile)
+  // Relative to the state's shift.
+  double logit_of_label(const RowState& state) {
+    if (task_.theta == 1.0 && state.shift.high == 0) {
+      const Operand& logits = task_.logits;
+      return load_one(cursor_.at(logits) + label() * logits.axis_stride, logits.dtype);
+    }
+    return StagedSource<T>(task_.logits, task_.theta, nullptr, task_.cols, cursor_, tile_)
         .shifted(state.shift)
         .one(static_cast<std::size_t>(label()));
+  }
+
+  static bool is_plain_row(const Operand& operand) {
+    return operand.dtype == dtype_of<T> && operand.axis_stride == static_cast<std::ptrdiff_t>(sizeof(T));
   }
 
   void fill_gradient(T value) {
@@ -233,19 +318,50 @@ class LossRows {
   const Team alone_ = {0, 1, nullptr, nullptr};
   RowTeam team_;
   double weight_sum_ = 0;
+  KnownScale found_;
   Tile<T> tile_;
 };
+
+// next_loss(): of each row in order.
+template <class NextLoss>
+SIMDSOFTMAX_INLINE void add_losses(const LossTask& task, std::size_t first, std::size_t last,
+                                   const NextLoss& next_loss) {
+  for (std::size_t b = first; b < last; ++b) {
+    const std::size_t end = (b + 1) * task.block < task.rows ? (b + 1) * task.block : task.rows;
+    SplitSum sum = {0.0, 0.0};
+    for (std::size_t r = b * task.block; r < end; ++r) accumulate(sum, next_loss());
+    task.block_sums[b] = sum;
+  }
+}
+
+template <class In>
+SIMDSOFTMAX_NOINLINE void walk_losses_in_blocks(const LossTask& task, std::size_t first, std::size_t last) {
+  const std::size_t row = first * task.block;
+  const std::size_t end = last * task.block < task.rows ? last * task.block : task.rows;
+  LossRows<Compute<In>> rows(task, row);
+  NextScales<In> scales(task, row, end - row);
+  KnownScale known;
+  add_losses(task, first, last, [&] { return rows.next(scales.next(known) ? &known : nullptr); });
+}
 
 template <class T>
 void walk_losses(const void* given, std::size_t first, std::size_t last, const Team&) {
   const LossTask& task = *static_cast<const LossTask*>(given);
-  LossRows<T> rows(task, first * task.block);
-  for (std::size_t b = first; b < last; ++b) {
-    const std::size_t end = (b + 1) * task.block < task.rows ? (b + 1) * task.block : task.rows;
-    SplitSum sum = {0.0, 0.0};
-    for (std::size_t r = b * task.block; r < end; ++r) accumulate(sum, rows.next());
-    task.block_sums[b] = sum;
+  const auto in_blocks = [&](auto logit) {
+    using In = decltype(logit);
+    const bool fits = NextScales<In>::fits(task);
+    if (fits) walk_losses_in_blocks<In>(task, first, last);
+    return fits;
+  };
+  if constexpr (sizeof(T) == sizeof(double)) {
+    if (task.logits.dtype == Dtype::f64 && in_blocks(double{})) return;
+  } else {
+    if (task.logits.dtype == Dtype::f32 && in_blocks(float{})) return;
+    if (task.logits.dtype == Dtype::f16 && in_blocks(Half<Dtype::f16>{})) return;
+    if (task.logits.dtype == Dtype::bf16 && in_blocks(Half<Dtype::bf16>{})) return;
   }
+  LossRows<T> rows(task, first * task.block);
+  add_losses(task, first, last, [&] { return rows.next(nullptr); });
 }
 
 }  // namespace

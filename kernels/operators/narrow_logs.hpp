@@ -72,6 +72,23 @@ class NarrowLogs {
   }
   double* results() { return results_; }
 
+  // For scale_of: of at most rows_at_once() rows; false if all of them need another way.
+  bool find_scales(const EvenRows<const In>& x, std::size_t rows) {
+    LogitTraffic<In> traffic{x};
+    return find_log_sums(x, rows, traffic, [&](std::size_t r, const SplitSums& sums) {
+      store(results_ + r, sums.high);
+      store(results_low_ + r, sums.low);
+    });
+  }
+  // What log_scale gives for row r, in f64. False if the row needs another way.
+  bool scale_of(std::size_t r, LogScale& scale, RowState& state) const {
+    const double log_sum = results_[r];
+    if (is_nan(log_sum) || (!block_.keeps_all() && log_sum < one_dominates)) return false;
+    scale = {static_cast<double>(max_[r]), 0, log_sum, results_low_[r]};
+    state = state_of(r);
+    return true;
+  }
+
  private:
   static std::size_t rows_at_once(std::size_t cols, std::size_t room) {
     const std::size_t fitting = room / sizeof(T) / cols;
@@ -83,12 +100,15 @@ class NarrowLogs {
   // Of a row whose exponentials are gone.
   SIMDSOFTMAX_NOINLINE void find_scale_beside(const In* x, std::size_t r, RowTeam& team) {
     RowLogits<PlainRow<In>> row = {{x, block_.shape(1).cols}, {}, true, team};
-    const auto max = static_cast<double>(max_[r]);
-    const std::int64_t anchor = anchor_of(max);
-    const RowState state = {anchor, no_shift, scaled(block_.total(r), power_of_two(block_.anchor() - anchor))};
-    const LogScale scale = log_scale_of(row, state, max);
+    const LogScale scale = log_scale_of(row, state_of(r), static_cast<double>(max_[r]));
     log_sum_[r] = static_cast<T>(scale.log_sum);
     rest_[r] = rest_of<T>(scale);
+  }
+
+  // Relative to the row's own anchor.
+  RowState state_of(std::size_t r) const {
+    const std::int64_t anchor = anchor_of(static_cast<double>(max_[r]));
+    return {anchor, no_shift, scaled(block_.total(r), power_of_two(block_.anchor() - anchor))};
   }
 
   template <class Traffic, class Use>
@@ -108,6 +128,7 @@ class NarrowLogs {
   alignas(64) T log_sum_[most_narrow_rows];
   alignas(64) T rest_[most_narrow_rows];
   alignas(64) double results_[most_narrow_rows];
+  alignas(64) double results_low_[most_narrow_rows];
 };
 
 template <class In, class Out, class Traffic>

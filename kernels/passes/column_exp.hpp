@@ -65,6 +65,9 @@ struct RunExponentials {
 template <class T>
 constexpr std::size_t looked_ahead = 2 * width<T>;
 constexpr std::size_t columns_ahead = 8;
+// Where long runs are read from the last to the first, the hardware sees less. (4000x512 on axis 0 takes 0.94 of the
+// time, 1000x1000 0.93 to 0.97, 81x8732 0.96.)
+constexpr std::size_t long_columns_ahead = 2;
 
 // Short runs of a tensor, and those that are needed when they have all been.
 template <class Element, class Next>

@@ -193,8 +193,10 @@ SIMDSOFTMAX_NOINLINE void scale_runs_from_last(const Runs<T> y, std::size_t cols
                                                const BlockState<T, accuracy>& block) {
   for (std::size_t c = cols; c > 0; --c) {
     T* const run = y[c - 1];
+    const T* const next = y[c > long_columns_ahead ? c - 1 - long_columns_ahead : 0];
     each_lanes<T>(
         n, [&](std::size_t i, std::size_t m) __attribute__((always_inline)) {
+          __builtin_prefetch(next + i, 1);
           store_lanes(run + i, m, RunNormalizer<flushes, T, accuracy>(block, i)(load_lanes(run + i, m)));
         });
   }

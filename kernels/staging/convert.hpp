@@ -115,15 +115,30 @@ SIMDSOFTMAX_NOINLINE void store_run(const T* from, char* to, Dtype dtype, std::p
   store_elements<float>(from, to, stride, n);
 }
 
+template <class T>
+SIMDSOFTMAX_INLINE T load_as(const char* from) {
+  T value;
+  __builtin_memcpy(&value, from, sizeof value);
+  return value;
+}
+template <class T>
+SIMDSOFTMAX_INLINE void store_as(T value, char* to) {
+  __builtin_memcpy(to, &value, sizeof value);
+}
+
 // One element of any dtype as f64.
 SIMDSOFTMAX_INLINE double load_one(const char* from, Dtype dtype) {
+  if (dtype == Dtype::f32) return static_cast<double>(load_as<float>(from));
+  if (dtype == Dtype::f64) return load_as<double>(from);
   alignas(64) double buffer[2 * width<double>];
-  load_run(from, dtype, 8, 1, buffer);
+  load_run(from, dtype, size_of(dtype), 1, buffer);
   return buffer[0];
 }
 SIMDSOFTMAX_INLINE void store_one(double value, char* to, Dtype dtype) {
+  if (dtype == Dtype::f32) return store_as(is_nan(value) ? Limits<float>::nan : static_cast<float>(value), to);
+  if (dtype == Dtype::f64) return store_as(is_nan(value) ? Limits<double>::nan : value, to);
   alignas(64) double buffer[2 * width<double>] = {value};
-  store_run(buffer, to, dtype, 8, 1);
+  store_run(buffer, to, dtype, size_of(dtype), 1);
 }
 
 }  // namespace
