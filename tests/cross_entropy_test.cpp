@@ -298,6 +298,36 @@ TEST_P(CrossEntropyTest, SameBitsWhateverIsAskedFor) {
   }
 }
 
+// Dense rows are taken several at a time, others one by one. Among them are rows that one logit dominates, and some
+// that keep the others from going together.
+TEST_P(CrossEntropyTest, RowsTogetherOrAlone) {
+  for (const simdsoftmax_dtype dtype : float_dtypes) {
+    for (const std::size_t classes : {2U, 8U, 10U, 16U, 21U, 100U, 257U, 1000U, 3000U, 8192U}) {
+      if (classes > 300 && slow_machine()) continue;
+      const std::size_t rows = classes > 300 ? 11 : 70;
+      for (const bool dense : {false, true}) {
+        LossCase one(dtype, {rows, classes}, 1, dense);
+        for (std::size_t r = 0; r < rows; r += 5) one.logits[r * classes + r % classes] = 40;
+        for (const double special : {0.0, -infinity, std::nan(""), 60000.0}) {
+          if (special != 0) one.logits[rows / 2 * classes + 1] = special;
+          for (const bool writes : {false, true}) {
+            one.wants_grad = one.wants_log = writes;
+            one.label_smoothing = writes && !dense && classes == 21 ? 0.1 : 0;
+            one.gap = 0;
+            const LossResult together = one.run();
+            one.gap = 1;
+            const LossResult alone = one.run();
+            const std::string name = std::to_string(classes) + " classes, with " + std::to_string(special);
+            EXPECT_TRUE(together.loss.element_bytes() == alone.loss.element_bytes()) << name;
+            EXPECT_TRUE(together.grad_logits.element_bytes() == alone.grad_logits.element_bytes()) << name;
+            EXPECT_TRUE(together.log_probabilities.element_bytes() == alone.log_probabilities.element_bytes()) << name;
+          }
+        }
+      }
+    }
+  }
+}
+
 // ---- Special values -------------------------------------------------------------------------------------------------
 
 TEST_P(CrossEntropyTest, AllIgnored) {
