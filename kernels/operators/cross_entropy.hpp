@@ -193,7 +193,7 @@ class LossRows {
       });
       accumulate(loss, losses.total());
       SignedSum weights;
-      dot_pass<Term::single>(coefficients, coefficients, n, weights);
+      sum_pass(n, weights, PlainSource<double, true>{coefficients});
       accumulate(weight, weights.total());
     }
     weight_sum_ = total(weight);
