@@ -13,6 +13,8 @@
 namespace softmax_test {
 namespace {
 
+constexpr double infinity = std::numeric_limits<double>::infinity();
+
 struct Backward {
   const char* name;
   simdsoftmax_status (*run)(const simdsoftmax_tensor* grad_output, const simdsoftmax_tensor* output,
@@ -176,6 +178,38 @@ TEST_P(GradientsTest, BroadcastGradOutput) {
   for (const Backward& backward : backwards) {
     for (const Strides& strides : {Strides{0, 0}, Strides{1, 0}, Strides{0, 1}}) {
       ASSERT_NO_FATAL_FAILURE(check(backward, all_dtypes()[1], shape, 1, 1, strides, dense_strides(shape)));
+    }
+  }
+}
+
+// Rows that lie in memory as they are have the bits of those that are put together, whatever is in them.
+TEST_P(GradientsTest, StridesChangeNoBit) {
+  for (const Backward& backward : backwards) {
+    for (const simdsoftmax_dtype dtype : {SIMDSOFTMAX_F32, SIMDSOFTMAX_F64, SIMDSOFTMAX_F16, SIMDSOFTMAX_BF16}) {
+      for (const Sizes& shape : {Sizes{5, 3}, Sizes{5, 16}, Sizes{5, 100}, Sizes{5, 4099}, Sizes{5, 20000}}) {
+        if (slow_machine() && shape[1] > 100) continue;
+        std::vector<double> g = normal_logits(format_of(dtype), count_of(shape), 2, 144);
+        std::vector<double> y = outputs(backward, dtype, shape, 1, 3);
+        g[shape[1] + 2] = infinity;
+        g[2 * shape[1] + 1] = std::nan("");
+        y[3 * shape[1]] = std::nan("");
+        y[4 * shape[1] + 1] = backward.of_log ? -infinity : 0;
+        std::vector<Bytes> results;
+        for (const std::size_t step : {1U, 2U}) {
+          const Strides strides = stepped_strides(shape, 0, step);
+          const Tensor grad_output(dtype, shape, strides, g);
+          const Tensor output(dtype, shape, strides, y);
+          const Tensor grad_input(dtype, shape, strides);
+          const simdsoftmax_tensor from = grad_output.view();
+          const simdsoftmax_tensor at = output.view();
+          const simdsoftmax_tensor to = grad_input.view();
+          const simdsoftmax_options options = serial_options();
+          ASSERT_EQ(backward.run(&from, &at, &to, 1, &options), SIMDSOFTMAX_OK);
+          results.push_back(grad_input.element_bytes());
+        }
+        EXPECT_TRUE(results[0] == results[1])
+            << backward.name << ", " << text_of(shape) << ", " << format_of(dtype).name;
+      }
     }
   }
 }

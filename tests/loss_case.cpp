@@ -65,12 +65,12 @@ LossResult LossCase::run() const {
   const Sizes loss_sizes = reduction == SIMDSOFTMAX_REDUCE_NONE ? row_sizes : Sizes{};
   const Sizes& label_sizes = dense_ ? shape_ : row_sizes;
   LossResult result;
-  const Tensor x(dtype_, shape_, padded_strides(shape_, gap), logits);
+  const Tensor x(dtype_, shape_, stepped_strides(shape_, gap, step), logits);
   const Tensor q(labels_dtype, label_sizes, padded_strides(label_sizes, 2 * gap), labels);
   const Tensor w(weights_dtype, {weights.size()}, Strides{static_cast<std::ptrdiff_t>(gap + 1)}, weights);
   result.loss = Tensor(loss_dtype, loss_sizes, padded_strides(loss_sizes, gap));
-  if (!grad_in_place) result.grad_logits = Tensor(grad_dtype, shape_, padded_strides(shape_, 2 * gap));
-  if (!log_in_place) result.log_probabilities = Tensor(log_dtype, shape_, padded_strides(shape_, gap));
+  if (!grad_in_place) result.grad_logits = Tensor(grad_dtype, shape_, stepped_strides(shape_, 2 * gap, step));
+  if (!log_in_place) result.log_probabilities = Tensor(log_dtype, shape_, stepped_strides(shape_, gap, step));
   const simdsoftmax_tensor x_view = x.view();
   const simdsoftmax_tensor q_view = q.view();
   const simdsoftmax_tensor w_view = w.view();

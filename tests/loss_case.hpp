@@ -44,7 +44,8 @@ class LossCase {
   bool grad_in_place = false;
   bool log_in_place = false;
   std::int32_t num_threads = 1;
-  std::size_t gap = 0;  // in the strides of everything
+  std::size_t gap = 0;   // in the strides of everything
+  std::size_t step = 1;  // between elements of the shape of the logits
 
   LossResult run() const;
   void check(const std::string& name) const;

@@ -87,6 +87,12 @@ Strides padded_strides(const Sizes& shape, std::size_t gap) {
   return strides;
 }
 
+Strides stepped_strides(const Sizes& shape, std::size_t gap, std::size_t step) {
+  Strides strides = padded_strides(shape, gap);
+  for (std::ptrdiff_t& stride : strides) stride *= static_cast<std::ptrdiff_t>(step);
+  return strides;
+}
+
 Strides dense_strides(const Sizes& shape) { return padded_strides(shape, 0); }
 
 Sizes without_axis(const Sizes& shape, std::size_t axis) {

@@ -27,6 +27,8 @@ std::size_t bytes_of(simdsoftmax_dtype dtype);
 Strides dense_strides(const Sizes& shape);
 // Dense but for `gap` elements behind each index of each dimension.
 Strides padded_strides(const Sizes& shape, std::size_t gap);
+// The same, all `step` times as large.
+Strides stepped_strides(const Sizes& shape, std::size_t gap, std::size_t step);
 // As if the dimensions had been in this order (slowest first) and were then transposed.
 Strides permuted_strides(const Sizes& shape, const std::vector<std::size_t>& order, std::size_t gap);
 Sizes without_axis(const Sizes& shape, std::size_t axis);
