@@ -46,27 +46,34 @@ SIMDSOFTMAX_INLINE F64 tanh(F64 y, const ExpCore<double>& exp) {
   return (e - F64(1.0)) / (e + F64(1.0));
 }
 
-// hi + lo in f64, capped, and split again.
-SIMDSOFTMAX_INLINE SplitLogit<float> soft_cap(F32 hi, F32 lo, F64 cap, const ExpCore<double>& exp) {
-  const F64 low = cap * tanh((low_half_f64(hi) + low_half_f64(lo)) / cap, exp);
-  const F64 high = cap * tanh((high_half_f64(hi) + high_half_f64(lo)) / cap, exp);
-  const F32 z = join_halves(low, high);
-  return {z, join_halves(low - low_half_f64(z), high - high_half_f64(z))};
-}
-SIMDSOFTMAX_INLINE SplitLogit<double> soft_cap(F64 hi, F64 lo, F64 cap, const ExpCore<double>& exp) {
-  return {cap * tanh((hi + lo) / cap, exp), F64(0.0)};
-}
+// cap * tanh((hi + lo) / cap) in f64, split again.
+struct SoftCap {
+  F64 cap;
+  F64 inverse;
+  ExpCore<double> exp{ExpRange<double>::headroom};
 
-// z = cap * tanh(x / cap), in f64.
+  explicit SoftCap(double given) : cap(given), inverse(1 / given) {}
+
+  SIMDSOFTMAX_INLINE F64 operator()(F64 x) const { return cap * tanh(x * inverse, exp); }
+  SIMDSOFTMAX_INLINE SplitLogit<float> operator()(F32 hi, F32 lo) const {
+    const F64 low = (*this)(low_half_f64(hi) + low_half_f64(lo));
+    const F64 high = (*this)(high_half_f64(hi) + high_half_f64(lo));
+    const F32 z = join_halves(low, high);
+    return {z, join_halves(low - low_half_f64(z), high - high_half_f64(z))};
+  }
+  SIMDSOFTMAX_INLINE SplitLogit<double> operator()(F64 hi, F64 lo) const { return {(*this)(hi + lo), F64(0.0)}; }
+};
+
+// z = cap * tanh(x / cap).
 template <class T>
 SIMDSOFTMAX_NOINLINE void soft_cap_tile(const T* from, Tile<T>& tile, std::size_t n, double cap) {
-  const ExpCore<double> exp(ExpRange<double>::headroom);
+  const SoftCap soft_cap(cap);
   each_vector(
       from, n, [&](std::size_t i, Vector<T> x) __attribute__((always_inline)) {
         const Vector<T> zero(T(0));
         const Vector<T> lo = tile.has_lo ? load(tile.lo + i) : zero;
         // The lo of an infinite x may be NaN or infinite.
-        const SplitLogit<T> z = soft_cap(x, xsimd::select(lo - lo == zero, lo, zero), F64(cap), exp);
+        const SplitLogit<T> z = soft_cap(x, xsimd::select(lo - lo == zero, lo, zero));
         store(tile.hi + i, z.hi);
         store(tile.lo + i, z.lo);
       });
@@ -94,42 +101,43 @@ SIMDSOFTMAX_NOINLINE bool add_masks(const T* from, T* hi, std::size_t n, const B
   return true;
 }
 
-// z = x + slope * bias for n columns of the tile from `at` on, nothing rounded away. Most biases are masks, 0 or -inf,
-// which round nothing: those are the numbers that are their own double.
-template <class T, class Bias>
-SIMDSOFTMAX_NOINLINE void add_bias(const T* from, Tile<T>& tile, std::size_t at, std::size_t n, const Bias* bias,
-                                   double slope) {
+// z = x + slope * bias, nothing rounded away; is_sloped: the slope is not 1; has_lo: x has more than its hi.
+template <bool is_sloped, bool has_lo, class T, class Bias>
+SIMDSOFTMAX_NOINLINE void add_numbers(const T* from, T* hi, T* lo, std::size_t n, const Bias* bias, double slope) {
   const Vector<T> high(static_cast<T>(slope));
   const Vector<T> low(static_cast<T>(slope - static_cast<double>(static_cast<T>(slope))));
+  const auto add = [&](std::size_t i, Vector<T> x, Vector<T> b) __attribute__((always_inline)) {
+    const Vector<T> product = is_sloped ? b * high : b;
+    const SplitLogit<T> sum = two_sum<T>(x, product);
+    Vector<T> rest = sum.lo;
+    if constexpr (is_sloped) rest = rest + mul_add(b, low, product_error(b, high, product));
+    if constexpr (has_lo) rest = load(lo + i) + rest;
+    store(hi + i, sum.hi);
+    store(lo + i, rest);
+  };
+  const Vector<T> zero(T(0));
+  for_each_vector<T>(
+      0, n, [&](std::size_t i) __attribute__((always_inline)) { add(i, load(from + i), load(bias + i)); },
+      [&](std::size_t i, std::size_t m) { add(i, load_first(from + i, m, zero), load_first(bias + i, m, zero)); });
+}
+
+// z = x + slope * bias for n columns of the tile from `at` on; is_all: there are no others. Most biases are masks, 0 or
+// -inf, which round nothing: those are the numbers that are their own double.
+template <class T, class Bias>
+SIMDSOFTMAX_NOINLINE void add_bias(const T* from, Tile<T>& tile, std::size_t at, std::size_t n, bool is_all,
+                                   const Bias* bias, double slope) {
   T* const hi = tile.hi + at;
   T* const lo = tile.lo + at;
   if (from != hi && add_masks(from, hi, n, bias)) return;
-  const auto add = [&](std::size_t i, Vector<T> x, Vector<T> b) __attribute__((always_inline)) {
-    if (xsimd::all(b + b == b)) return store(hi + i, x + b);
-    tile.need_lo();
-    const Vector<T> product = b * high;
-    const Vector<T> error = mul_add(b, low, product_error(b, high, product));
-    const SplitLogit<T> sum = two_sum<T>(x, product);
-    store(hi + i, sum.hi);
-    store(lo + i, load(lo + i) + (sum.lo + error));
-  };
-  constexpr std::size_t w = width<T>;
-  std::size_t i = 0;
-  for (; i + 4 * w <= n; i += 4 * w) {
-    Vector<T> b[4];
-    for (std::size_t k = 0; k < 4; ++k) b[k] = load(bias + i + k * w);
-    const auto masks = (b[0] + b[0] == b[0]) & (b[1] + b[1] == b[1]) & (b[2] + b[2] == b[2]) & (b[3] + b[3] == b[3]);
-    if (__builtin_expect(xsimd::all(masks), 1)) {
-      for (std::size_t k = 0; k < 4; ++k) store(hi + i + k * w, load(from + i + k * w) + b[k]);
-    } else {
-      for (std::size_t k = 0; k < 4; ++k) add(i + k * w, load(from + i + k * w), b[k]);
-    }
+  const bool adds_lo = tile.has_lo || !is_all;
+  if (adds_lo) tile.need_lo();
+  tile.has_lo = true;
+  if (slope == 1) {
+    return adds_lo ? add_numbers<false, true>(from, hi, lo, n, bias, slope)
+                   : add_numbers<false, false>(from, hi, lo, n, bias, slope);
   }
-  const Vector<T> zero(T(0));
-  for (; i < n; i += w) {
-    const std::size_t m = n - i < w ? n - i : w;
-    add(i, load_first(from + i, m, zero), load_first(bias + i, m, zero));
-  }
+  adds_lo ? add_numbers<true, true>(from, hi, lo, n, bias, slope)
+          : add_numbers<true, false>(from, hi, lo, n, bias, slope);
 }
 
 // z = -inf in n columns of the tile from `at` on where the flags, as numbers, are zero, or are not; else x.

@@ -177,16 +177,19 @@ class StagedSource {
   // Dense operands are read where they are; others by way of a buffer.
   void add_bias_run(const T* x, std::ptrdiff_t offset, std::size_t n) const {
     const char* const bias = bias_ + offset * bias_stride_;
+    const auto is_added = [&](auto element, Dtype dtype) {
+      using Element = decltype(element);
+      if (bias_dtype_ != dtype || bias_stride_ != static_cast<std::ptrdiff_t>(sizeof(Element))) return false;
+      add_bias(x, *tile_, 0, n, true, reinterpret_cast<const Element*>(bias), slope_);
+      return true;
+    };
+    if (is_added(T{}, dtype_of<T>)) return;
     if constexpr (sizeof(T) == 4) {
-      if (bias_dtype_ == Dtype::f16 && bias_stride_ == 2) {
-        return add_bias(x, *tile_, 0, n, reinterpret_cast<const Half<Dtype::f16>*>(bias), slope_);
-      }
-      if (bias_dtype_ == Dtype::bf16 && bias_stride_ == 2) {
-        return add_bias(x, *tile_, 0, n, reinterpret_cast<const Half<Dtype::bf16>*>(bias), slope_);
-      }
+      if (is_added(Half<Dtype::f16>{}, Dtype::f16) || is_added(Half<Dtype::bf16>{}, Dtype::bf16)) return;
     }
-    each_piece(bias, bias_dtype_, bias_stride_, n,
-               [&](std::size_t i, std::size_t m, const T* piece) { add_bias(x + i, *tile_, i, m, piece, slope_); });
+    each_piece(bias, bias_dtype_, bias_stride_, n, [&](std::size_t i, std::size_t m, const T* piece) {
+      add_bias(x + i, *tile_, i, m, false, piece, slope_);
+    });
   }
   void apply_mask_run(const T* x, std::ptrdiff_t offset, std::size_t n) const {
     const char* const mask = mask_ + offset * mask_stride_;
