@@ -10,44 +10,74 @@ namespace {
 using detail::LossTask;
 
 // The sum of c(i) * -log p(i); classes with c = 0 add nothing. -log p = (max - z) + log_sum, no term negative.
-template <class Source>
-SIMDSOFTMAX_NOINLINE void weighted_loss_pass(const Source x, const double* c, const LogScale& scale, std::size_t n,
-                                             SignedSum& lanes) {
-  SignedSum sum = lanes;
-  std::size_t i = 0;
-  const auto loss = [&](const auto& z, std::size_t k) __attribute__((always_inline)) {
-    const F64 below = (F64(scale.max) - high_part<double>(z)) + (F64(scale.max_low) - low_part<double>(z));
-    const F64 weight = load(c + k);
-    return xsimd::select(weight == F64(0.0), F64(0.0), weight * (below + F64(scale.log_sum)));
-  };
-  const auto full = [&](std::size_t k) __attribute__((always_inline)) { return loss(x(i + k), i + k); };
-  const auto last = [&](std::size_t k, std::size_t m) __attribute__((always_inline)) {
-    return keep_first(loss(x.first(i + k, m), i + k), m);
-  };
-  for (; i + chunk_length<double> <= n; i += chunk_length<double>) sum.add(full);
-  if (i < n) sum.add_first(n - i, full, last);
-  lanes = sum;
-}
+template <class Source, class Coefficients>
+class WeightedLosses {
+ public:
+  WeightedLosses(const Source& x, const Coefficients& c, const LogScale& scale)
+      : x_(x), c_(c), max_(scale.max), max_low_(scale.max_low), log_sum_(scale.log_sum) {}
 
-// factor * (p * weight - c), from logits and c; all but p in f64 until here.
-template <class Source, class Sink>
+  SIMDSOFTMAX_INLINE F64 operator()(std::size_t i) const { return loss(x_(i), c_(i)); }
+  SIMDSOFTMAX_INLINE F64 first(std::size_t i, std::size_t n) const { return loss(x_.first(i, n), c_.first(i, n)); }
+
+ private:
+  template <class Logit>
+  SIMDSOFTMAX_INLINE F64 loss(const Logit& z, F64 weight) const {
+    const F64 below = (max_ - high_part<double>(z)) + (max_low_ - low_part<double>(z));
+    return xsimd::select(weight == F64(0.0), F64(0.0), weight * (below + log_sum_));
+  }
+
+  Source x_;
+  Coefficients c_;
+  F64 max_;
+  F64 max_low_;
+  F64 log_sum_;
+};
+
+// What coefficients c take from the gradient: factor * c, c in f64, rounded to the compute type of the logits.
+template <class T, class Coefficients>
+class Pull {
+ public:
+  Pull(const Coefficients& c, double factor) : c_(c), minus_factor_(-factor) {}
+
+  // p * weight without it, for n columns from column i on.
+  SIMDSOFTMAX_INLINE Vector<T> operator()(Vector<T> p, Vector<T> weight, std::size_t i, std::size_t n) const {
+    if constexpr (sizeof(T) == sizeof(double)) {
+      return mul_add(p, weight, part(i, n));
+    } else {
+      const std::size_t w = width<double>;
+      return mul_add(p, weight, join_halves(part(i, n), n > w ? part(i + w, n - w) : F64(0.0)));
+    }
+  }
+
+ private:
+  SIMDSOFTMAX_INLINE F64 part(std::size_t i, std::size_t n) const {
+    return (n < width<double> ? c_.first(i, n) : c_(i)) * minus_factor_;
+  }
+
+  Coefficients c_;
+  F64 minus_factor_;
+};
+struct NoPull {
+  template <class V>
+  SIMDSOFTMAX_INLINE V operator()(V p, V weight, std::size_t, std::size_t) const {
+    return p * weight;
+  }
+};
+
+// Gradients from logits: p * weight without what pulls.
+template <class Source, class Sink, class PullOf>
 SIMDSOFTMAX_NOINLINE void loss_gradient_pass(const Source x, const Sink y, const RowState& state,
                                              const Normalizer<typename Source::T>& normalizer, double weight,
-                                             const double* c, double factor, std::size_t n) {
+                                             const PullOf& pull_of, std::size_t n) {
   using T = typename Source::T;
   const Exp<T, true> exp(state.anchor);
   const Normalizer<T> normalize = normalizer;
-  const Vector<T> of_p(static_cast<T>(factor * weight));
-  alignas(64) T subtracted[width<T>];
-  const auto result = [&](Vector<T> p, std::size_t i, std::size_t m) __attribute__((always_inline)) {
-    if (c == nullptr) return p * of_p;
-    for (std::size_t k = 0; k < m; ++k) subtracted[k] = static_cast<T>(-factor * c[i + k]);
-    return mul_add(p, of_p, load(subtracted));
-  };
+  const Vector<T> of_p(static_cast<T>(weight));
+  const PullOf pull = pull_of;
   for_each_vector<T>(
-      0, n, [&](std::size_t i) __attribute__((always_inline)) { y(i, result(normalize(exp(x(i))), i, width<T>)); },
+      0, n, [&](std::size_t i) __attribute__((always_inline)) { y(i, pull(normalize(exp(x(i))), of_p, i, width<T>)); },
       [&](std::size_t i, std::size_t m)
-          __attribute__((always_inline)) { y.first(i, m, result(normalize(exp(x.first(i, m))), i, m)); });
+          __attribute__((always_inline)) { y.first(i, m, pull(normalize(exp(x.first(i, m))), of_p, i, m)); });
 }
 
 // e^x - 1 for x <= 0. Maximum error: 3 ULP (Kahan's way: the errors of e^x and of its log cancel).
@@ -169,11 +199,11 @@ class LossRows {
   // Integer labels that are not smoothed: one class counts.
   bool is_plain() const { return is_sparse_ && task_.label_smoothing == 0; }
 
-  // Also leaves the sum of the coefficients.
+  // Also leaves the sum of the coefficients, if a gradient needs it.
   double weighted_loss(const LogScale& scale) {
     if (is_plain_row(task_.logits) && task_.theta == 1.0) {
-      using In = std::conditional_t<sizeof(T) == sizeof(double), double, Wide<T>>;
-      return weighted_loss_of(PlainRow<In>{reinterpret_cast<const In*>(cursor_.at(task_.logits)), task_.cols}, scale);
+      const auto* const x = reinterpret_cast<const InF64*>(cursor_.at(task_.logits));
+      return weighted_loss_of(PlainRow<InF64>{x, task_.cols}, scale);
     }
     Tile<double> tile;
     return weighted_loss_of(StagedSource<double>(task_.logits, task_.theta, nullptr, task_.cols, cursor_, tile), scale);
@@ -183,22 +213,39 @@ class LossRows {
   double weighted_loss_of(const Source& x, const LogScale& scale) {
     SplitSum loss = {0.0, 0.0};
     SplitSum weight = {0.0, 0.0};
-    alignas(64) double coefficients[tile_length<double>];
-    for (std::size_t begin = 0; begin < task_.cols; begin += tile_length<double>) {
-      const std::size_t n = piece(begin);
-      fill_coefficients(begin, n, coefficients);
+    each_piece([&](std::size_t begin, std::size_t n, const auto& c) {
       SignedSum losses;
       x.each_tile(begin, begin + n, [&](const auto& z, std::size_t, std::size_t) {
-        weighted_loss_pass(z, coefficients, scale, n, losses);
+        using Losses = WeightedLosses<std::decay_t<decltype(z)>, std::decay_t<decltype(c)>>;
+        sum_pass(n, losses, Losses(z, c, scale));
       });
       accumulate(loss, losses.total());
+      if (task_.grad_logits.data == nullptr) return;
       SignedSum weights;
-      sum_pass(n, weights, PlainSource<double, true>{coefficients});
+      sum_pass(n, weights, c);
       accumulate(weight, weights.total());
-    }
+    });
     weight_sum_ = total(weight);
     // What the compensation of an infinite sum holds is NaN.
     return is_finite(loss.high) ? total(loss) : loss.high;
+  }
+
+  // work(begin, n, c) for all classes in pieces; c: the coefficients of n of them from `begin` on.
+  template <class Work>
+  SIMDSOFTMAX_INLINE void each_piece(const Work& work) const {
+    alignas(64) double coefficients[tile_length<double>];
+    const bool lie_there =
+        is_plain_row(task_.labels) && task_.label_smoothing == 0 && task_.class_weights.data == nullptr;
+    for (std::size_t begin = 0; begin < task_.cols; begin += tile_length<double>) {
+      const std::size_t n = task_.cols - begin < tile_length<double> ? task_.cols - begin : tile_length<double>;
+      if (lie_there) {
+        const auto* const labels = reinterpret_cast<const InF64*>(cursor_.at(task_.labels));
+        work(begin, n, PlainSource<InF64, true>{labels + begin});
+      } else {
+        fill_coefficients(begin, n, coefficients);
+        work(begin, n, PlainSource<double, true>{coefficients});
+      }
+    }
   }
 
   void write_gradient(bool ignored, double loss, const LogScale& scale, const RowState& state) {
@@ -228,15 +275,16 @@ class LossRows {
   template <class Source, class Output>
   void write_gradient(const Source& x, const Output& y, const RowState& state, double weight, double factor) {
     const Normalizer<T> normalizer(state.sum, y.smallest_normal());
-    alignas(64) double coefficients[tile_length<double>];
-    for (std::size_t begin = 0; begin < task_.cols; begin += tile_length<double>) {
-      const std::size_t n = piece(begin);
-      if (!is_plain()) fill_coefficients(begin, n, coefficients);
+    const auto write = [&](std::size_t begin, std::size_t n, const auto& pull) {
       x.each_tile(begin, begin + n, [&](const auto& tile, std::size_t at, std::size_t m) {
-        loss_gradient_pass(tile, y.sink(at), state, normalizer, weight, is_plain() ? nullptr : coefficients, factor, m);
+        loss_gradient_pass(tile, y.sink(at), state, normalizer, factor * weight, pull, m);
         y.flush(at, m);
       });
-    }
+    };
+    if (is_plain()) return write(0, task_.cols, NoPull{});
+    each_piece([&](std::size_t begin, std::size_t n, const auto& c) {
+      write(begin, n, Pull<T, std::decay_t<decltype(c)>>(c, factor));
+    });
   }
 
   // Relative to the state's shift.
@@ -261,10 +309,6 @@ class LossRows {
   StagedRow<T> staged(const Operand& output) {
     const StagedSource<T> x(task_.logits, task_.theta, nullptr, task_.cols, cursor_, tile_);
     return {{x, {}, true, team_}, StagedOutput<T>(output, cursor_, tile_)};
-  }
-
-  std::size_t piece(std::size_t begin) const {
-    return task_.cols - begin < tile_length<double> ? task_.cols - begin : tile_length<double>;
   }
 
   std::int64_t label() const {
@@ -311,6 +355,8 @@ class LossRows {
       for (std::size_t k = 0; k < m; ++k) c[i + k] *= w[k];
     }
   }
+
+  using InF64 = std::conditional_t<sizeof(T) == sizeof(double), double, Wide<T>>;
 
   const LossTask& task_;
   bool is_sparse_;
