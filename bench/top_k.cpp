@@ -108,7 +108,7 @@ Operation sort_operation(const std::string& name, const std::shared_ptr<TopK>& t
 Operations top_k_operations(const SharedWorkload& work) {
   Operations operations;
   operations.push_back(argmax_operation(work));
-  for (const std::size_t k : {std::size_t{1}, std::size_t{50}, std::size_t{1024}}) {
+  for (const std::size_t k : {std::size_t{1}, std::size_t{8}, std::size_t{50}, std::size_t{1024}}) {
     if (k > work->shape.cols) continue;
     const auto top = std::make_shared<TopK>(work, k);
     const std::string sorted = "softmax_partial_sort_" + std::to_string(k);
