@@ -104,7 +104,7 @@ class TopKRow {
     // No vector reads beyond what was written.
     for (std::size_t i = task_.k; i < task_.k + width<T>; ++i) tile_.hi[i] = tile_.lo[i] = 0;
     tile_.has_lo = true;
-    shift_tile(tile_.hi, tile_, task_.k, state.shift);
+    if (state.shift.high != 0) shift_tile(tile_.hi, tile_, task_.k, state.shift);
     const Exp<T, true> exp(state.anchor);
     const PairSource<T> winners{tile_.hi, tile_.lo};
     SplitSum sum = state.sum;

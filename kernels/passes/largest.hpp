@@ -177,12 +177,14 @@ class Largest {
   void expect_few(const Source& x, std::size_t n) {
     constexpr std::size_t lanes = virtual_width<T>;
     if (n < 2 * lanes) return;
+    Vector<T> largest(-Limits<T>::infinity);
     for (std::size_t i = 0; i < lanes; i += width<T>) {
       Vector<T> most = high_part<T>(x(i));
       for (std::size_t j = i + lanes; j + width<T> <= n; j += lanes) most = max_or_second(high_part<T>(x(j)), most);
       store(hi_ + i, most);
+      largest = max_or_second(most, largest);
     }
-    const T least = kth_largest_of_few<lanes>(hi_, k_);
+    const T least = k_ == 1 ? lane_max(largest) : kth_largest_of_few<lanes>(hi_, k_);
     if (least > -Limits<T>::infinity) threshold_ = of_rank(rank_of(least) - 1);
   }
 
