@@ -222,6 +222,8 @@ TEST_P(PreOpsTest, SoftcapOfLargeLogits) {
   saturated.logits = {round_to(in(), 60000), 0, round_to(in(), -60000), -infinity};
   saturated.softcap = 2;
   ASSERT_NO_FATAL_FAILURE(saturated.check("saturated"));
+  saturated.softcap = 1e-310;  // whose inverse is infinite
+  ASSERT_NO_FATAL_FAILURE(saturated.check("hardly anything left"));
 }
 
 TEST_P(PreOpsTest, BiasOfInfinityOrNan) {

@@ -172,7 +172,7 @@ class Largest {
   }
 
   // The same of the largest in each lane of all logits: about half of those are above it, and few others. (4096x64 with
-  // k = 8 takes 0.3 of the time.)
+  // k = 8 takes a third of the time.)
   template <class Source>
   void expect_few(const Source& x, std::size_t n) {
     constexpr std::size_t lanes = virtual_width<T>;

@@ -52,7 +52,8 @@ struct SoftCap {
   F64 inverse;
   ExpCore<double> exp{ExpRange<double>::headroom};
 
-  explicit SoftCap(double given) : cap(given), inverse(1 / given) {}
+  // Finite for the smallest of caps too: 0 stays 0.
+  explicit SoftCap(double given) : cap(given), inverse(1 / (given > 0x1p-1022 ? given : 0x1p-1022)) {}
 
   SIMDSOFTMAX_INLINE F64 operator()(F64 x) const { return cap * tanh(x * inverse, exp); }
   SIMDSOFTMAX_INLINE SplitLogit<float> operator()(F32 hi, F32 lo) const {
