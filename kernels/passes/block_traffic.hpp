@@ -45,8 +45,8 @@ enum class Phase { exponentials, results };
 enum class Pace { even, in_first_phase };
 
 // Where the results of a batch go: into the near caches, which hold all of it; through all of them; past them. What is
-// near is not asked for in the second phase, which has nothing to wait for then: with that 512x64 took 1.05 times as
-// long.
+// near is not asked for where nothing has to be waited for then: in the second phase, and without pre-operations in
+// neither. (With that 512x64 took 1.05 times as long, 4x4096 of dense rows 1.01 on avx512 and 1.09 on avx2.)
 enum class Destination { near, cached, past_caches };
 
 // Lines of a tensor that are asked for while one of its blocks is computed: `lead` bytes further, and when its

@@ -30,23 +30,21 @@ class OwnExp {
 template <class T, Accuracy accuracy>
 class SharedExp {
  public:
-  explicit SharedExp(T middle) : core_(anchor_near(middle)), middle_(middle), least_(middle), most_(middle) {}
+  explicit SharedExp(T middle) : core_(anchor_near(middle)), middle_(middle), extremes_(middle) {}
 
   template <class In>
   SIMDSOFTMAX_INLINE Vector<T> operator()(const In* x, std::size_t i, std::size_t m) {
     const Vector<T> v = m == width<T> ? load(x + i) : load_first(x + i, m, middle_);
-    least_ = min_or_second(v, least_);
-    most_ = max_or_second(v, most_);
+    extremes_.see(v);
     return core_(v);
   }
 
-  LogitSpan<T> span() const { return span_of<T>(least_, most_); }
+  LogitSpan<T> span() const { return extremes_.span(); }
 
  private:
   ExpCore<T, accuracy> core_;
   Vector<T> middle_;
-  Vector<T> least_;
-  Vector<T> most_;
+  Extremes<T> extremes_;
 };
 
 // Where the exponentials of a block are: those of the first `kept` columns, and those of the chunk at hand behind.

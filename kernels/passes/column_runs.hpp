@@ -147,18 +147,16 @@ SIMDSOFTMAX_NOINLINE bool anchor_runs(std::size_t n, BlockState<T, accuracy>& bl
 template <class In>
 SIMDSOFTMAX_NOINLINE LogitSpan<Compute<In>> span_of_runs(const Runs<const In> x, std::size_t cols, std::size_t n) {
   using T = Compute<In>;
-  const Vector<T> infinite(Limits<T>::infinity);
-  Vector<T> least = infinite;
-  Vector<T> most = -infinite;
+  const Vector<T> any(first_of(x[0]));
+  Extremes<T> extremes;
   for (std::size_t c = 0; c < cols; ++c) {
     const In* const run = x[c];
     each_lanes<T>(
         n, [&](std::size_t i, std::size_t m) __attribute__((always_inline)) {
-          least = min_or_second(m == width<T> ? load(run + i) : load_first(run + i, m, infinite), least);
-          most = max_or_second(m == width<T> ? load(run + i) : load_first(run + i, m, -infinite), most);
+          extremes.see(m == width<T> ? load(run + i) : load_first(run + i, m, any));
         });
   }
-  return span_of<T>(least, most);
+  return extremes.span();
 }
 
 }  // namespace

@@ -129,7 +129,7 @@ class RunNormalizer {
       : high_(load(block.factor + i)), low_(load(block.factor_low + i)), smallest_(load(block.smallest + i)) {}
 
   SIMDSOFTMAX_INLINE Vector<T> operator()(Vector<T> e) const {
-    if constexpr (flushes) return Normalizer<T, accuracy>(high_, low_, smallest_)(e);
+    if constexpr (flushes) return normalized_unless_below<accuracy>(e, smallest_, high_, low_);
     return normalized<accuracy>(e, high_, low_);
   }
 

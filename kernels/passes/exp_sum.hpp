@@ -14,26 +14,18 @@ SIMDSOFTMAX_NOINLINE void exp_sum_pass(const Source x, const Sink e, const Exp& 
   using T = typename Source::T;
   const Exp exp = exp_of;
   Lanes sum = lanes;
-  std::size_t i = 0;
-  const auto full = [&](std::size_t k) __attribute__((always_inline)) {
-    const Vector<T> v = exp(x(i + k));
-    e(i + k, v);
-    return v;
-  };
-  const auto last = [&](std::size_t k, std::size_t m) __attribute__((always_inline)) {
-    const Vector<T> v = keep_first(exp(x.first(i + k, m)), m);
-    e.first(i + k, m, v);
-    return v;
-  };
-  constexpr std::size_t chunk = chunk_length<T>;
-  if constexpr (chunk == virtual_width<T>) {  // one vector at a time took 1.05 times as long
-    for (; i + 2 * chunk <= n; i += 2 * chunk) {
-      sum.add(full);
-      sum.add([&](std::size_t k) __attribute__((always_inline)) { return full(k + chunk); });
-    }
-  }
-  for (; i + chunk <= n; i += chunk) sum.add(full);
-  if (i < n) sum.add_first(n - i, full, last);
+  add_values<T>(
+      sum, 0, n,
+      [&](const auto& at) __attribute__((always_inline)) {
+        const auto v = exp(map(x, at));
+        put(e, at, v);
+        return v;
+      },
+      [&](std::size_t i, std::size_t m) __attribute__((always_inline)) {
+        const Vector<T> v = keep_first(exp(x.first(i, m)), m);
+        e.first(i, m, v);
+        return v;
+      });
   lanes = sum;
 }
 
@@ -46,11 +38,21 @@ class ExpOfOthers {
 
   template <class Logit>
   SIMDSOFTMAX_INLINE Vector<T> operator()(const Logit& x) const {
-    const Vector<T> hi = high_part<T>(x);
-    return xsimd::select((hi == max_) | (hi <= exp_.lowest()), Vector<T>(T(0)), exp_(x));
+    return others(x, exp_(x));
+  }
+  template <class Logit>
+  SIMDSOFTMAX_INLINE Wave<Vector<T>> operator()(const Wave<Logit>& x) const {
+    return each(
+        [&](const Logit& z, const Vector<T>& v) __attribute__((always_inline)) { return others(z, v); }, x, exp_(x));
   }
 
  private:
+  template <class Logit>
+  SIMDSOFTMAX_INLINE Vector<T> others(const Logit& x, const Vector<T>& v) const {
+    const Vector<T> hi = high_part<T>(x);
+    return xsimd::select((hi == max_) | (hi <= exp_.lowest()), Vector<T>(T(0)), v);
+  }
+
   Exp<T> exp_;
   Vector<T> max_;
 };

@@ -13,6 +13,7 @@
 // have a bound of 4.5. Lanes of exact rows, whose results are no doubles, are plain.
 
 #include "simd/split_sum.hpp"
+#include "simd/wave.hpp"
 
 namespace simdsoftmax::SIMDSOFTMAX_ISA {
 namespace {
@@ -23,6 +24,10 @@ template <class T>
 constexpr std::size_t chunk_vectors = sizeof(T) == sizeof(float) ? 2 : 1;
 template <class T>
 constexpr std::size_t chunk_length = virtual_width<T>* chunk_vectors<T>;
+// Whole chunks of whole waves: both are powers of two.
+constexpr std::size_t larger_of(std::size_t a, std::size_t b) { return a > b ? a : b; }
+template <class T>
+constexpr std::size_t stretch_length = larger_of(chunk_length<T>, wave_length<T>);
 // The lanes that the values of a last chunk go to.
 template <class T>
 constexpr std::size_t lanes_of_chunk(std::size_t n) {
@@ -73,6 +78,29 @@ class LaneSum {
   SIMDSOFTMAX_INLINE void begin(const Full& full) {
     static_assert(sizeof(T) == sizeof(double) && !any_sign);
     repeat<steps>([&](std::size_t step) __attribute__((always_inline)) { sums_[step] = full(step * width<T>); });
+  }
+
+  // Adds a stretch. full(at): the vectors of a wave, at those offsets; the ones that are added to one another first lie
+  // in the same wave.
+  template <class Full>
+  SIMDSOFTMAX_INLINE void add_stretch(const Full& full) {
+    constexpr std::size_t sums = wave_vectors / chunk_vectors<T>;  // of a wave
+    repeat<stretch_length<T> / wave_length<T>>([&](std::size_t j) __attribute__((always_inline)) {
+      Indices at;
+      repeat<wave_vectors>([&](std::size_t k) __attribute__((always_inline)) {
+        const std::size_t sum = j * sums + k / chunk_vectors<T>;
+        at.of[k] = sum / steps * chunk_length<T> + sum % steps * width<T> + k % chunk_vectors<T> * virtual_width<T>;
+      });
+      const Wave<Vector<T>> v = full(at);
+      repeat<sums>([&](std::size_t i) __attribute__((always_inline)) {
+        const std::size_t step = (j * sums + i) % steps;
+        if constexpr (chunk_vectors<T> == 2) {
+          widen_add(step, v.of[2 * i] + v.of[2 * i + 1]);
+        } else {
+          widen_add(step, v.of[i]);
+        }
+      });
+    });
   }
 
   // Adds the n first values of a chunk, 0 < n < chunk_length. last(i, m): the first m values at offset i, zeros after.
@@ -178,6 +206,36 @@ class LaneSum {
   F64 sums_[count];
   F64 low_[compensated ? count : 1];  // used for f64 only
 };
+
+// Adds the whole chunks of values i, i + 1, ... n - 1 to the lanes, i being the beginning of one, and returns where
+// they end: full(at), a vector of them, or a wave; before(i) before each stretch and before what is none.
+template <class T, class Lanes, class Full, class Before = Nothing>
+SIMDSOFTMAX_INLINE std::size_t add_chunks(Lanes& sum, std::size_t i, std::size_t n, const Full& full,
+                                          const Before& before = {}) {
+  constexpr std::size_t stretch = stretch_length<T>;
+  constexpr std::size_t chunk = chunk_length<T>;
+  const auto full_here = [&](const auto& at) __attribute__((always_inline)) { return full(i + at); };
+  for (; i + stretch <= n; i += stretch) {
+    before(i);
+    sum.add_stretch(full_here);
+  }
+  if (i < n) before(i);
+  if constexpr (stretch > chunk) {
+    for (; i + chunk <= n; i += chunk) sum.add(full_here);
+  }
+  return i;
+}
+
+// All of them. first(i, m): the first m values of a vector, and zeros.
+template <class T, class Lanes, class Full, class First, class Before = Nothing>
+SIMDSOFTMAX_INLINE void add_values(Lanes& sum, std::size_t begin, std::size_t n, const Full& full, const First& first,
+                                   const Before& before = {}) {
+  const std::size_t i = add_chunks<T>(sum, begin, n, full, before);
+  if (i == n) return;
+  sum.add_first(
+      n - i, [&](std::size_t k) __attribute__((always_inline)) { return full(i + k); },
+      [&](std::size_t k, std::size_t m) __attribute__((always_inline)) { return first(i + k, m); });
+}
 
 }  // namespace
 }  // namespace simdsoftmax::SIMDSOFTMAX_ISA

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "passes/block_traffic.hpp"
+#include "passes/logit_span.hpp"
 #include "passes/row_totals.hpp"
 #include "simd/exp.hpp"
 
@@ -35,76 +36,44 @@ constexpr bool is_block_of_its_own(std::size_t cols) {
   return cols * sizeof(T) > narrow_block_bytes;
 }
 
-// whole(i) for vectors that cover [0, n), the last of them perhaps twice; few() if n does not fill one; before(i)
-// before each four.
+// whole(at) for waves and vectors that cover [0, n), the last of them perhaps twice; few() if n does not fill a vector;
+// before(i) before each wave.
 template <class T, class Whole, class Few, class Before = Nothing>
 SIMDSOFTMAX_INLINE void cover(std::size_t n, const Whole& whole, const Few& few, const Before& before = {}) {
-  if (n < width<T>) return few();
-  std::size_t i = 0;
-  for (; i + 4 * width<T> <= n; i += 4 * width<T>) {
-    before(i);
-    whole(i, 0);
-    whole(i + width<T>, 1);
-    whole(i + 2 * width<T>, 0);
-    whole(i + 3 * width<T>, 1);
-  }
-  if (i < n) before(i);
-  for (; i + width<T> <= n; i += width<T>) whole(i, 0);
-  if (i < n) whole(n - width<T>, 1);
-}
-
-// The least and the largest of some logits. A NaN is passed over, or is both of them.
-template <class T>
-struct LogitSpan {
-  T min;
-  T max;
-};
-
-template <class T>
-SIMDSOFTMAX_INLINE LogitSpan<T> span_of(Vector<T> least, Vector<T> most) {
-  return {-lane_max(-least), lane_max(most)};
+  constexpr std::size_t w = width<T>;
+  if (n < w) return few();
+  for_each_wave<T>(
+      0, n, whole, [&](std::size_t, std::size_t) __attribute__((always_inline)) { whole(n - w); }, before);
 }
 
 template <class In>
 SIMDSOFTMAX_NOINLINE LogitSpan<Compute<In>> narrow_span_pass(const EvenRows<const In>& x, BlockShape shape) {
   using T = Compute<In>;
-  using V = Vector<T>;
-  const V infinite(Limits<T>::infinity);
-  V least[2] = {infinite, infinite};
-  V most[2] = {-infinite, -infinite};
+  Extremes<T> extremes;
   each_run(
       x, shape, [&](const In* run, std::size_t, std::size_t n) __attribute__((always_inline)) {
+        const PlainSource<In, true> logits{run};
         cover<T>(
-            n,
-            [&](std::size_t i, int k) __attribute__((always_inline)) {
-              const V v = load(run + i);
-              least[k] = min_or_second(v, least[k]);
-              most[k] = max_or_second(v, most[k]);
-            },
-            [&]() __attribute__((always_inline)) {
-              least[0] = min_or_second(load_first(run, n, infinite), least[0]);
-              most[0] = max_or_second(load_first(run, n, -infinite), most[0]);
-            });
+            n, [&](const auto& at) __attribute__((always_inline)) { extremes.see(map(logits, at)); },
+            [&]() __attribute__((always_inline)) { extremes.see(load_first(run, n, Vector<T>(first_of(run)))); });
       });
-  return span_of<T>(min_or_second(least[0], least[1]), max_or_second(most[0], most[1]));
+  return extremes.span();
 }
 
 // The largest logit of each row.
 template <class In>
 SIMDSOFTMAX_NOINLINE void row_max_pass(const EvenRows<const In>& rows, BlockShape block, Compute<In>* max) {
   using T = Compute<In>;
-  using V = Vector<T>;
   const EvenRows<const In> x = rows;
   const BlockShape shape = block;
-  const V lowest(-Limits<T>::infinity);
+  const Vector<T> lowest(-Limits<T>::infinity);
   for (std::size_t r = 0; r < shape.rows; ++r) {
-    const In* const row = x[r];
-    V most[2] = {lowest, lowest};
+    const PlainSource<In, true> row{x[r]};
+    Extremes<T> extremes;
     cover<T>(
-        shape.cols,
-        [&](std::size_t i, int k) __attribute__((always_inline)) { most[k] = max_or_second(load(row + i), most[k]); },
-        [&]() __attribute__((always_inline)) { most[0] = max_or_second(load_first(row, shape.cols, lowest), lowest); });
-    max[r] = lane_max(max_or_second(most[0], most[1]));
+        shape.cols, [&](const auto& at) __attribute__((always_inline)) { extremes.see(map(row, at)); },
+        [&]() __attribute__((always_inline)) { extremes.see(load_first(row.x, shape.cols, lowest)); });
+    max[r] = lane_max(extremes.most);
   }
 }
 
@@ -114,26 +83,25 @@ SIMDSOFTMAX_NOINLINE LogitSpan<Compute<In>> narrow_exp_pass(const EvenRows<const
                                                             Compute<In> middle, Compute<In>* e, Traffic& traffic) {
   using T = Compute<In>;
   const ExpCore<T, accuracy> exp(anchor_near(middle));
-  Vector<T> least(middle);
-  Vector<T> most(middle);
-  const auto exp_of = [&](Vector<T> v) __attribute__((always_inline)) {
-    least = min_or_second(v, least);
-    most = max_or_second(v, most);
+  Extremes<T> extremes(middle);
+  const auto exp_of = [&](const auto& v) __attribute__((always_inline)) {
+    extremes.see(v);
     return exp(v);
   };
   auto lines = traffic.template begin<Phase::exponentials>(shape);
   const std::size_t cols = shape.cols;
   each_run(
       x, shape, [&](const In* run, std::size_t r, std::size_t n) __attribute__((always_inline)) {
-        T* const to = e + r * cols;
+        const PlainSource<In, true> logits{run};
+        const Sink<T> to{e + r * cols};
         lines.begin_row(r);
         cover<T>(
-            n, [&](std::size_t i, int) __attribute__((always_inline)) { store(to + i, exp_of(load(run + i))); },
-            [&]() __attribute__((always_inline)) { store(to, exp_of(load_first(run, n, Vector<T>(middle)))); },
-            [&](std::size_t) __attribute__((always_inline)) { lines.template ask<4 * width<T>>(); });
+            n, [&](const auto& at) __attribute__((always_inline)) { put(to, at, exp_of(map(logits, at))); },
+            [&]() __attribute__((always_inline)) { to(0, exp_of(load_first(run, n, Vector<T>(middle)))); },
+            [&](std::size_t) __attribute__((always_inline)) { lines.template ask<wave_length<T>>(); });
       });
   traffic.end(lines);
-  return span_of<T>(least, most);
+  return extremes.span();
 }
 
 // The same, and the sums, in one pass: for rows of many chunks. row_max: for the largest logit of each row, or null.
@@ -145,11 +113,9 @@ SIMDSOFTMAX_NOINLINE LogitSpan<Compute<In>> narrow_exp_sum_pass(const EvenRows<c
                                                                 Compute<In>* row_max) {
   using T = Compute<In>;
   const ExpCore<T, accuracy> exp(anchor_near(middle));
-  Vector<T> least(middle);
-  Vector<T> most(middle);
-  const auto exp_of = [&](Vector<T> v) __attribute__((always_inline)) {
-    least = min_or_second(v, least);
-    most = max_or_second(v, most);
+  Extremes<T> extremes(middle);
+  const auto exp_of = [&](const auto& v) __attribute__((always_inline)) {
+    extremes.see(v);
     return exp(v);
   };
   const EvenRows<const In> x = rows;
@@ -157,37 +123,37 @@ SIMDSOFTMAX_NOINLINE LogitSpan<Compute<In>> narrow_exp_sum_pass(const EvenRows<c
   auto lines = traffic.template begin<Phase::exponentials>(shape);
   const std::size_t cols = shape.cols;
   const auto lanes_of_row = [&](std::size_t r) __attribute__((always_inline)) {
-    const In* const logits = x[r];
-    T* const e = to[r];
+    const PlainSource<In, true> logits{x[r]};
+    const Sink<T> e{to[r]};
     lines.begin_row(r);
-    const Vector<T> most_before = most;
+    const Vector<T> most_before = extremes.most;
     T filler = middle;
     if (row_max != nullptr) {
-      most = Vector<T>(-Limits<T>::infinity);
-      filler = first_of(logits);
+      extremes.most = Vector<T>(-Limits<T>::infinity);
+      filler = first_of(logits.x);
     }
     const auto sums = lanes_of<T, accuracy>(
         cols,
-        [&](std::size_t i) __attribute__((always_inline)) {
-          const Vector<T> v = exp_of(load(logits + i));
-          store(e + i, v);
+        [&](const auto& at) __attribute__((always_inline)) {
+          const auto v = exp_of(map(logits, at));
+          put(e, at, v);
           return v;
         },
         [&](std::size_t i, std::size_t m) __attribute__((always_inline)) {
-          const Vector<T> v = exp_of(load_first(logits + i, m, Vector<T>(filler)));
-          store_first(e + i, m, v);
+          const Vector<T> v = exp_of(load_first(logits.x + i, m, Vector<T>(filler)));
+          e.first(i, m, v);
           return keep_first(v, m);
         },
-        [&](std::size_t) __attribute__((always_inline)) { lines.template ask<chunk_length<T>>(); });
+        [&](std::size_t) __attribute__((always_inline)) { lines.template ask<stretch_length<T>>(); });
     if (row_max != nullptr) {
-      row_max[r] = lane_max(most);
-      most = max_or_second(most, most_before);
+      row_max[r] = lane_max(extremes.most);
+      extremes.most = max_or_second(extremes.most, most_before);
     }
     return sums;
   };
   sum_rows<LaneSum<T, accuracy>>(shape.rows, lanes_of_row, totals);
   traffic.end(lines);
-  return span_of<T>(least, most);
+  return extremes.span();
 }
 
 constexpr std::size_t most_narrow_rows = 128;

@@ -17,12 +17,12 @@ struct OnlineSum {
   LaneSum<T, accuracy> sum;
 
   // Follows the maximum up; false for a logit that needs another way (+inf, or beyond ExpRange::giant).
-  SIMDSOFTMAX_INLINE bool climb(T chunk_max) {
-    if (!(chunk_max < ExpRange<T>::giant && chunk_max > -ExpRange<T>::giant)) return false;
-    const std::int64_t next = anchor_of(chunk_max);
+  SIMDSOFTMAX_INLINE bool climb(T largest) {
+    if (!(largest < ExpRange<T>::giant && largest > -ExpRange<T>::giant)) return false;
+    const std::int64_t next = anchor_of(largest);
     // Before the first finite logit there is nothing to keep.
     sum.scale(max == -Limits<T>::infinity ? 0.0 : power_of_two(anchor - next));
-    max = chunk_max;
+    max = largest;
     anchor = next;
     return true;
   }
@@ -36,36 +36,31 @@ SIMDSOFTMAX_NOINLINE Walk online_sum_pass(const Source x, OnlineSum<typename Sou
                                           std::size_t n) {
   using T = typename Source::T;
   using V = Vector<T>;
-  constexpr std::size_t vectors = chunk_length<T> / width<T>;
   using Exp = Exp<T, false, accuracy>;
   Exp exp(state.anchor);
   V max(state.max);
 
-  const auto follow = [&](V chunk_max) __attribute__((always_inline)) {
-    if (__builtin_expect(!any_above(chunk_max, max), 1)) return true;
-    if (!state.climb(lane_max(chunk_max))) return false;
+  const auto follow = [&](V stretch_max) __attribute__((always_inline)) {
+    if (__builtin_expect(!any_above(stretch_max, max), 1)) return true;
+    if (!state.climb(lane_max(stretch_max))) return false;
     exp = Exp(state.anchor);
     max = V(state.max);
     return true;
   };
 
-  std::size_t i = 0;
-  for (; i + chunk_length<T> <= n; i += chunk_length<T>) {
-    V chunk_max = high_part<T>(x(i));
-    for (std::size_t v = 1; v < vectors; ++v) chunk_max = max_or_second(high_part<T>(x(i + v * width<T>)), chunk_max);
-    if (!follow(chunk_max)) return Walk::needs_another_way;
-    state.sum.add([&](std::size_t k) __attribute__((always_inline)) { return exp(x(i + k)); });
-  }
-  if (i < n) {
-    V chunk_max(-Limits<T>::infinity);
+  for (std::size_t i = 0; i < n; i += stretch_length<T>) {
+    const std::size_t end = i + stretch_length<T> < n ? i + stretch_length<T> : n;
+    V stretch_max(-Limits<T>::infinity);
     for_each_vector<T>(
-        i, n, [&](std::size_t k) { chunk_max = max_or_second(high_part<T>(x(k)), chunk_max); },
-        [&](std::size_t k, std::size_t m) { chunk_max = max_or_second(first_high_parts(x, k, m), chunk_max); });
-    if (!follow(chunk_max)) return Walk::needs_another_way;
-    state.sum.add_first(
-        n - i, [&](std::size_t k) __attribute__((always_inline)) { return exp(x(i + k)); },
+        i, end,
+        [&](std::size_t k)
+            __attribute__((always_inline)) { stretch_max = max_or_second(high_part<T>(x(k)), stretch_max); },
         [&](std::size_t k, std::size_t m)
-            __attribute__((always_inline)) { return keep_first(exp(x.first(i + k, m)), m); });
+            __attribute__((always_inline)) { stretch_max = max_or_second(first_high_parts(x, k, m), stretch_max); });
+    if (!follow(stretch_max)) return Walk::needs_another_way;
+    add_values<T>(
+        state.sum, i, end, [&](const auto& at) __attribute__((always_inline)) { return exp(map(x, at)); },
+        [&](std::size_t k, std::size_t m) __attribute__((always_inline)) { return keep_first(exp(x.first(k, m)), m); });
   }
   return Walk::done;
 }

@@ -123,25 +123,14 @@ class ShortLanes {
   std::size_t last_ = 0;
 };
 
-// Lane sums of n values: full(i), a vector of them, and first(i, m), the first m of one and zeros; before(i) before
-// each chunk. begins: there is a whole chunk, and its values are not much to ask for twice in the code.
+// Lane sums of n values, as in add_values. begins: there is a whole chunk, and its values are not much to ask for twice
+// in the code.
 template <class T, Accuracy accuracy, bool begins = false, class Full, class First, class Before = Nothing>
 SIMDSOFTMAX_INLINE LaneSum<T, accuracy> lanes_of(std::size_t n, const Full& full, const First& first,
                                                  const Before& before = {}) {
   LaneSum<T, accuracy> sum;
-  std::size_t i = 0;
-  const auto full_here = [&](std::size_t k) __attribute__((always_inline)) { return full(i + k); };
-  const auto first_here = [&](std::size_t k, std::size_t m) __attribute__((always_inline)) { return first(i + k, m); };
-  if constexpr (begins) {
-    before(i);
-    sum.begin(full_here);
-    i = chunk_length<T>;
-  }
-  for (; i + chunk_length<T> <= n; i += chunk_length<T>) {
-    before(i);
-    sum.add(full_here);
-  }
-  if (i < n) sum.add_first(n - i, full_here, first_here);
+  if constexpr (begins) sum.begin(full);
+  add_values<T>(sum, begins ? chunk_length<T> : 0, n, full, first, before);
   return sum;
 }
 
@@ -311,8 +300,9 @@ SIMDSOFTMAX_NOINLINE void sum_long_rows(const Rows& all, const RowTotals& totals
   const Rows rows = all;
   const auto lanes = [&](std::size_t r) __attribute__((always_inline)) {
     const auto row = rows[r];
+    const auto whole = [&](std::size_t i) __attribute__((always_inline)) { return row.whole(i); };
     return lanes_of<T, accuracy, sizeof(T) == sizeof(double)>(
-        rows.cols, [&](std::size_t i) __attribute__((always_inline)) { return row.whole(i); },
+        rows.cols, [&](const auto& at) __attribute__((always_inline)) { return map(whole, at); },
         [&](std::size_t i, std::size_t m) __attribute__((always_inline)) { return row.first(i, m); });
   };
   sum_rows<LaneSum<T, accuracy>>(rows.rows, lanes, totals);

@@ -15,6 +15,7 @@ using F32 = xsimd::batch<float, Arch>;
 using F64 = xsimd::batch<double, Arch>;
 
 constexpr bool has_fma = true;
+constexpr bool has_masks = false;
 
 SIMDSOFTMAX_INLINE F32 mul_add(F32 a, F32 b, F32 c) { return _mm256_fmadd_ps(a, b, c); }
 SIMDSOFTMAX_INLINE F64 mul_add(F64 a, F64 b, F64 c) { return _mm256_fmadd_pd(a, b, c); }

@@ -15,6 +15,7 @@ using F32 = xsimd::batch<float, Arch>;
 using F64 = xsimd::batch<double, Arch>;
 
 constexpr bool has_fma = true;
+constexpr bool has_masks = true;  // for the lanes of any operation
 
 // xsimd 8.1 makes a multiplication and an addition of fma here.
 SIMDSOFTMAX_INLINE F32 mul_add(F32 a, F32 b, F32 c) { return _mm512_fmadd_ps(a, b, c); }
@@ -31,12 +32,12 @@ SIMDSOFTMAX_INLINE F64 max_or_second(F64 a, F64 b) { return _mm512_max_pd(a, b);
 SIMDSOFTMAX_INLINE F32 min_or_second(F32 a, F32 b) { return _mm512_min_ps(a, b); }
 SIMDSOFTMAX_INLINE F64 min_or_second(F64 a, F64 b) { return _mm512_min_pd(a, b); }
 
-// v where a >= b, else 0.
+// 0 where a < b, else v.
 SIMDSOFTMAX_INLINE F32 where_at_least(F32 a, F32 b, F32 v) {
-  return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a, b, _CMP_GE_OQ), v);
+  return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a, b, _CMP_NLT_UQ), v);
 }
 SIMDSOFTMAX_INLINE F64 where_at_least(F64 a, F64 b, F64 v) {
-  return _mm512_maskz_mov_pd(_mm512_cmp_pd_mask(a, b, _CMP_GE_OQ), v);
+  return _mm512_maskz_mov_pd(_mm512_cmp_pd_mask(a, b, _CMP_NLT_UQ), v);
 }
 
 // v * (high + low), but 0 where v < least.

@@ -25,28 +25,28 @@ class ExpCore<double> {
   static constexpr double log_factor = 0;
 
   template <class Logit>
-  SIMDSOFTMAX_INLINE F64 operator()(const Logit& x) const {
+  SIMDSOFTMAX_INLINE auto operator()(const Logit& x) const {
     return exp(
-        x, [](F64 power) __attribute__((always_inline)) { return power; });
+        x, [](const auto& power) __attribute__((always_inline)) { return power; });
   }
   template <class Logit>
-  SIMDSOFTMAX_INLINE F64 operator()(const Logit& x, F64 anchor_bits) const {
+  SIMDSOFTMAX_INLINE auto operator()(const Logit& x, F64 anchor_bits) const {
     return exp(
-        x, [&](F64 power) __attribute__((always_inline)) { return add_bits(power, anchor_bits); });
+        x, [&](const auto& power) __attribute__((always_inline)) { return add_bits(power, anchor_bits); });
   }
 
  private:
   template <class Logit, class Anchored>
-  SIMDSOFTMAX_INLINE F64 exp(const Logit& x, const Anchored& anchored) const {
-    const F64 hi = high_part<double>(x);
-    const F64 shifted = mul_add(hi, F64(log2_e), F64(0x1.8p52));
-    const F64 n = shifted - F64(0x1.8p52);
-    F64 t = neg_mul_add(n, F64(has_fma ? 0x1.62e42fefa39efp-1 : 0x1.62e42feep-1), hi);
+  SIMDSOFTMAX_INLINE auto exp(const Logit& x, const Anchored& anchored) const {
+    const auto hi = high_part<double>(x);
+    const auto shifted = mul_add(hi, F64(log2_e), F64(0x1.8p52));
+    const auto n = shifted - F64(0x1.8p52);
+    auto t = neg_mul_add(n, F64(has_fma ? 0x1.62e42fefa39efp-1 : 0x1.62e42feep-1), hi);
     t = low_parts_added<double>(t, n, F64(has_fma ? 0x1.abc9e3b39803fp-56 : 0x1.a39ef35793c76p-33), x);
-    F64 p(coefficients[0]);
-    for (std::size_t i = 1; i < 10; ++i) p = mul_add(p, t, F64(coefficients[i]));
-    const F64 q = mul_add(t * t, p, t);
-    const F64 power = anchored(shift_add<52>(shifted, offset_));
+    auto p = mul_add(t, F64(coefficients[0]), F64(coefficients[1]));
+    repeat<8>([&](std::size_t i) __attribute__((always_inline)) { p = mul_add(p, t, F64(coefficients[i + 2])); });
+    const auto q = mul_add(t * t, p, t);
+    const auto power = anchored(shift_add<52>(shifted, offset_));
     return mul_add(power, q, power);
   }
 
@@ -67,7 +67,7 @@ class Exp {
   Exp(std::int64_t anchor, T near) : range_(LogitRange<T, above>::around(near)), core_(anchor) {}
 
   template <class Logit>
-  SIMDSOFTMAX_INLINE Vector<T> operator()(const Logit& x) const {
+  SIMDSOFTMAX_INLINE auto operator()(const Logit& x) const {
     return core_(range_(x));
   }
 

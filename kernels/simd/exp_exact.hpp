@@ -23,14 +23,14 @@ class ExpCore<double, Accuracy::exact> {
   static constexpr double log_factor = 0;
 
   template <class Logit>
-  SIMDSOFTMAX_INLINE F64 operator()(const Logit& x) const {
+  SIMDSOFTMAX_INLINE auto operator()(const Logit& x) const {
     return exp(
-        x, [](F64 power) __attribute__((always_inline)) { return power; });
+        x, [](const auto& power) __attribute__((always_inline)) { return power; });
   }
   template <class Logit>
-  SIMDSOFTMAX_INLINE F64 operator()(const Logit& x, F64 anchor_bits) const {
+  SIMDSOFTMAX_INLINE auto operator()(const Logit& x, F64 anchor_bits) const {
     return exp(
-        x, [&](F64 power) __attribute__((always_inline)) { return add_bits(power, anchor_bits); });
+        x, [&](const auto& power) __attribute__((always_inline)) { return add_bits(power, anchor_bits); });
   }
 
  private:
@@ -39,29 +39,35 @@ class ExpCore<double, Accuracy::exact> {
   }
 
   template <class Logit, class Anchored>
-  SIMDSOFTMAX_INLINE F64 exp(const Logit& x, const Anchored& anchored) const {
+  SIMDSOFTMAX_INLINE auto exp(const Logit& x, const Anchored& anchored) const {
     // n is an integer in the low bits, with all of the exponent added to it. Not so without fma: where a
     // product ends in a half, n would depend on whether that is odd.
-    const F64 hi = high_part<double>(x);
-    const F64 shifted = mul_add(hi, F64(log2_e), shift_);
-    const F64 f = added_low_part(fraction(hi, shifted), x);
-    F64 w(coefficients[0]);
-    repeat<7>([&](std::size_t i) __attribute__((always_inline)) { w = mul_add(w, f, F64(coefficients[i + 1])); });
-    F64 power = shift_add<52>(shifted, 0);
+    const auto hi = high_part<double>(x);
+    const auto shifted = mul_add(hi, F64(log2_e), shift_);
+    const auto f = added_low_part(fraction(hi, shifted), x);
+    auto w = mul_add(f, F64(coefficients[0]), F64(coefficients[1]));
+    repeat<6>([&](std::size_t i) __attribute__((always_inline)) { w = mul_add(w, f, F64(coefficients[i + 2])); });
+    auto power = shift_add<52>(shifted, 0);
     if constexpr (!has_fma) power = add_bits(power, bits_);
     return anchored(power) * w * w;
   }
 
-  SIMDSOFTMAX_INLINE F64 fraction(F64 x, F64 shifted) const {
+  template <class V>
+  SIMDSOFTMAX_INLINE V fraction(const V& x, const V& shifted) const {
     if constexpr (has_fma) return mul_add(x, F64(0x1.777d0ffda0d24p-56), mul_add(x, F64(log2_e), shift_ - shifted));
     // The product of n with the upper part of ln 2, of 32 bits, is exact.
-    const F64 n = shifted - shift_;
+    const V n = shifted - shift_;
     return ((x - n * F64(0x1.62e42feep-1)) - n * F64(0x1.a39ef35793c76p-33)) * F64(log2_e);
   }
 
   SIMDSOFTMAX_INLINE static F64 added_low_part(F64 f, F64) { return f; }
   SIMDSOFTMAX_INLINE static F64 added_low_part(F64 f, const SplitLogit<double>& x) {
     return mul_add(x.lo, F64(log2_e), f);
+  }
+  template <class Logit>
+  SIMDSOFTMAX_INLINE static Wave<F64> added_low_part(const Wave<F64>& f, const Wave<Logit>& x) {
+    return each(
+        [](const F64& f_i, const Logit& x_i) __attribute__((always_inline)) { return added_low_part(f_i, x_i); }, f, x);
   }
 
   static constexpr double coefficients[8] = {0x1.ff5ebdf148d85p-24, 0x1.4361a7c40e70ep-19, 0x1.5d8825b5a1648p-15,

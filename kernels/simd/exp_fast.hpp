@@ -20,15 +20,16 @@ class ExpCore<float, Accuracy::fast> {
   explicit ExpCore(std::int64_t anchor)
       : shift_(static_cast<float>(0xc00000 + float_bias + ExpRange<float>::headroom - anchor)) {}
 
-  SIMDSOFTMAX_INLINE F32 operator()(F32 x) const {
+  template <class V>
+  SIMDSOFTMAX_INLINE V operator()(const V& x) const {
     // n is an integer in the low bits, with all of the exponent added to it.
     const F32 log2_of_e(0x1.715476p+0f);
-    const F32 shifted = mul_add(x, log2_of_e, shift_);
-    const F32 f = mul_add(x, log2_of_e, shift_ - shifted);
-    F32 p = mul_add(f, F32(0x1.c3f604p-5f), F32(0x1.f0e086p-3f));
+    const V shifted = mul_add(x, log2_of_e, shift_);
+    const V f = mul_add(x, log2_of_e, shift_ - shifted);
+    V p = mul_add(f, F32(0x1.c3f604p-5f), F32(0x1.f0e086p-3f));
     p = mul_add(p, f, F32(0x1.62f32ap-1f));
     p = mul_add(p, f, F32(0x1.fff68ap-1f));
-    const F32 power = shift_left<23>(shifted);
+    const V power = shift_left<23>(shifted);
     return p * power;  // NaN with NaN, whatever became of its bits
   }
 

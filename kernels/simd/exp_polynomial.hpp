@@ -25,31 +25,31 @@ class ExpCore<float> {
   static constexpr double log_factor = -0x1.88db4b703467cp-27;
 
   template <class Logit>
-  SIMDSOFTMAX_INLINE F32 operator()(const Logit& x) const {
+  SIMDSOFTMAX_INLINE auto operator()(const Logit& x) const {
     return exp(
-        x, [](F32 power) __attribute__((always_inline)) { return power; });
+        x, [](const auto& power) __attribute__((always_inline)) { return power; });
   }
   // Lanes with anchors of their own: those of anchor_bits() beside the one of the constructor.
   template <class Logit>
-  SIMDSOFTMAX_INLINE F32 operator()(const Logit& x, F32 anchor_bits) const {
+  SIMDSOFTMAX_INLINE auto operator()(const Logit& x, F32 anchor_bits) const {
     return exp(
-        x, [&](F32 power) __attribute__((always_inline)) { return add_bits(power, anchor_bits); });
+        x, [&](const auto& power) __attribute__((always_inline)) { return add_bits(power, anchor_bits); });
   }
 
  private:
   template <class Logit, class Anchored>
-  SIMDSOFTMAX_INLINE F32 exp(const Logit& x, const Anchored& anchored) const {
-    const F32 hi = high_part<float>(x);
-    const F32 shifted = mul_add(hi, F32(0x1.715476p+0f), F32(0x1.8p23f));
-    const F32 n = shifted - F32(0x1.8p23f);
-    F32 t = neg_mul_add(n, F32(0x1.62e4p-1f), hi);
+  SIMDSOFTMAX_INLINE auto exp(const Logit& x, const Anchored& anchored) const {
+    const auto hi = high_part<float>(x);
+    const auto shifted = mul_add(hi, F32(0x1.715476p+0f), F32(0x1.8p23f));
+    const auto n = shifted - F32(0x1.8p23f);
+    auto t = neg_mul_add(n, F32(0x1.62e4p-1f), hi);
     t = low_parts_added<float>(t, n, F32(0x1.7f7d1cp-20f), x);
-    F32 p = mul_add(t, F32(0x1.386eap-10f), F32(0x1.123da2p-7f));
+    auto p = mul_add(t, F32(0x1.386eap-10f), F32(0x1.123da2p-7f));
     p = mul_add(p, t, F32(0x1.55a0ecp-5f));
     p = mul_add(p, t, F32(0x1.55547cp-3f));
     p = mul_add(p, t, F32(0x1.ffff92p-2f));
-    const F32 q = mul_add(t * t, p, t);
-    const F32 power = anchored(shift_add<23>(shifted, offset_));
+    const auto q = mul_add(t * t, p, t);
+    const auto power = anchored(shift_add<23>(shifted, offset_));
     return mul_add(power, q, power);
   }
 

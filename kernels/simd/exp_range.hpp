@@ -90,6 +90,11 @@ class LogitRange {
     return {hi, xsimd::select(hi == x.hi, x.lo, Vector<T>(T(0)))};
   }
 
+  template <class Logit>
+  SIMDSOFTMAX_INLINE Wave<Logit> operator()(const Wave<Logit>& x) const {
+    return map(*this, x);
+  }
+
   SIMDSOFTMAX_INLINE Vector<T> lowest() const { return lowest_; }
 
  private:
@@ -107,6 +112,14 @@ SIMDSOFTMAX_INLINE Vector<T> low_parts_added(Vector<T> t, Vector<T> n, Vector<T>
 template <class T>
 SIMDSOFTMAX_INLINE Vector<T> low_parts_added(Vector<T> t, Vector<T> n, Vector<T> c, const SplitLogit<T>& x) {
   return t + neg_mul_add(n, c, x.lo);
+}
+template <class T, class Logit>
+SIMDSOFTMAX_INLINE Wave<Vector<T>> low_parts_added(const Wave<Vector<T>>& t, const Wave<Vector<T>>& n,
+                                                   const Vector<T>& c, const Wave<Logit>& x) {
+  return each(
+      [&](const Vector<T>& t_i, const Vector<T>& n_i, const Logit& x_i)
+          __attribute__((always_inline)) { return low_parts_added<T>(t_i, n_i, c, x_i); },
+      t, n, x);
 }
 
 }  // namespace

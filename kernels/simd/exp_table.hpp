@@ -30,31 +30,31 @@ class ExpCore<float> {
   static constexpr double log_factor = 0x1.586352109a069p-4;
 
   template <class Logit>
-  SIMDSOFTMAX_INLINE F32 operator()(const Logit& x) const {
+  SIMDSOFTMAX_INLINE auto operator()(const Logit& x) const {
     return exp(
-        x, [](F32 power) __attribute__((always_inline)) { return power; });
+        x, [](const auto& power) __attribute__((always_inline)) { return power; });
   }
   // Lanes with anchors of their own: those of anchor_bits() beside the one of the constructor.
   template <class Logit>
-  SIMDSOFTMAX_INLINE F32 operator()(const Logit& x, F32 anchor_bits) const {
+  SIMDSOFTMAX_INLINE auto operator()(const Logit& x, F32 anchor_bits) const {
     return exp(
-        x, [&](F32 power) __attribute__((always_inline)) { return add_bits(power, anchor_bits); });
+        x, [&](const auto& power) __attribute__((always_inline)) { return add_bits(power, anchor_bits); });
   }
 
  private:
   template <class Logit, class Anchored>
-  SIMDSOFTMAX_INLINE F32 exp(const Logit& x, const Anchored& anchored) const {
-    const F32 hi = high_part<float>(x);
+  SIMDSOFTMAX_INLINE auto exp(const Logit& x, const Anchored& anchored) const {
+    const auto hi = high_part<float>(x);
     // Adding 1.5 * 2^23 leaves 8 n as an integer in the low bits.
-    const F32 shifted = mul_add(hi, F32(0x1.715476p+3f), F32(0x1.8p23f));
-    const F32 n8 = shifted - F32(0x1.8p23f);
-    F32 t = neg_mul_add(n8, F32(0x1.62e43p-4f), hi);
+    const auto shifted = mul_add(hi, F32(0x1.715476p+3f), F32(0x1.8p23f));
+    const auto n8 = shifted - F32(0x1.8p23f);
+    auto t = neg_mul_add(n8, F32(0x1.62e43p-4f), hi);
     t = low_parts_added<float>(t, n8, F32(-0x1.05c61p-32f), x);
     // The low three bits of 8 n are j, the others floor(n): shifted by 20 the latter meet the exponent, and the former
     // are taken back by the table.
-    const F32 power = anchored(lookup_scaled<20>(table_, shifted));
-    const F32 half_square = t * mul_add(t, F32(0x1.e2cc66p-4f), F32(0x1.6a0ed2p-1f));
-    const F32 q = mul_add(half_square, half_square, t);
+    const auto power = anchored(lookup_scaled<20>(table_, shifted));
+    const auto half_square = t * mul_add(t, F32(0x1.e2cc66p-4f), F32(0x1.6a0ed2p-1f));
+    const auto q = mul_add(half_square, half_square, t);
     return mul_add(power, q, power);
   }
 

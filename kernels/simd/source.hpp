@@ -5,7 +5,7 @@
 // logits and results only through them, so a dtype or a pre-operation is written once. Passes take them by value:
 // nothing a sink writes can then be mistaken for a part of either.
 
-#include "simd/vector.hpp"
+#include "simd/wave.hpp"
 
 namespace simdsoftmax::SIMDSOFTMAX_ISA {
 namespace {
@@ -25,6 +25,11 @@ SIMDSOFTMAX_INLINE Vector<T> high_part(Vector<T> x) {
 template <class T>
 SIMDSOFTMAX_INLINE Vector<T> high_part(const SplitLogit<T>& x) {
   return x.hi;
+}
+template <class T, class Logit>
+SIMDSOFTMAX_INLINE Wave<Vector<T>> high_part(const Wave<Logit>& x) {
+  return map(
+      [](const Logit& x_i) __attribute__((always_inline)) { return high_part<T>(x_i); }, x);
 }
 template <class T>
 SIMDSOFTMAX_INLINE Vector<T> low_part(Vector<T>) {

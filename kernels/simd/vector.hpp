@@ -100,37 +100,18 @@ SIMDSOFTMAX_INLINE void store_first(Wide<Out>* p, std::size_t n, F64 v) {
   store_first(reinterpret_cast<Out*>(p), n, to_low_half(Cut<Out>::of(v)));
 }
 
-// work(0), work(1), ... work(count - 1). In a loop, which gcc 12 does not unroll at -O2, arrays of vectors would be in
-// memory: rows of 128 columns took twice the time on avx2.
-template <std::size_t count, std::size_t i = 0, class Work>
+// work(0), work(1), ... work(count - 1), one behind the other: gcc 12 unrolls no loop at -O2 that it is not told to,
+// and arrays of vectors would be in memory (rows of 128 columns took twice the time on avx2).
+template <std::size_t count, class Work>
 SIMDSOFTMAX_INLINE void repeat(const Work& work) {
-  if constexpr (i < count) {
-    work(i);
-    repeat<count, i + 1>(work);
-  }
+  static_assert(count <= 64);
+#pragma GCC unroll 64
+  for (std::size_t i = 0; i < count; ++i) work(i);
 }
 
 struct Nothing {
   SIMDSOFTMAX_INLINE void operator()(std::size_t) const {}
 };
-
-// Calls full(i) for every whole vector of [begin, end), last(i, n) for the n elements that remain, and before(i) before
-// each four of them.
-template <class T, class Full, class Last, class Before = Nothing>
-SIMDSOFTMAX_INLINE void for_each_vector(std::size_t begin, std::size_t end, const Full& full, const Last& last,
-                                        const Before& before = {}) {
-  std::size_t i = begin;
-  for (; i + 4 * width<T> <= end; i += 4 * width<T>) {
-    before(i);
-    full(i);
-    full(i + width<T>);
-    full(i + 2 * width<T>);
-    full(i + 3 * width<T>);
-  }
-  if (i < end) before(i);
-  for (; i + width<T> <= end; i += width<T>) full(i);
-  if (i < end) last(i, end - i);
-}
 
 // What the public limits are made of; std:: is not used here, because its inline functions are shared with the world.
 template <class T>

@@ -4,7 +4,7 @@
 // Runs of elements of any dtype and stride, to and from the compute type. Buffers in the compute type hold whole
 // vectors: up to a vector's length behind the n elements is read and written there.
 
-#include "simd/vector.hpp"
+#include "simd/wave.hpp"
 
 namespace simdsoftmax::SIMDSOFTMAX_ISA {
 namespace {

@@ -41,34 +41,21 @@ struct TimesFactor {
 
 // Of the logits that take part, and perhaps of some of the others.
 SIMDSOFTMAX_NOINLINE LogitSpan<float> span_pass(const EvenRows<const float>& x, const PreOpBlock& block) {
-  const F32 infinite(Limits<float>::infinity);
-  F32 least[2] = {infinite, infinite};
-  F32 most[2] = {-infinite, -infinite};
+  Extremes<float> extremes;
   for (std::size_t r = 0; r < block.rows; ++r) {
-    const float* const run = x[r];
+    const PlainSource<float, true> logits{x[r]};
     const std::size_t n = block.visible[r];
-    const auto take = [&](std::size_t i, int k) __attribute__((always_inline)) {
-      const F32 v = load(run + i);
-      least[k] = min_or_second(v, least[k]);
-      most[k] = max_or_second(v, most[k]);
-    };
-    constexpr std::size_t w = width<float>;
-    const std::size_t whole = n - n % (4 * w);
     std::size_t i = 0;
-    for (; i < whole; i += 4 * w) {
-      take(i, 0);
-      take(i + w, 1);
-      take(i + 2 * w, 0);
-      take(i + 3 * w, 1);
+    for (; i + wave_length<float> <= n; i += wave_length<float>) {
+      extremes.see(map(logits, i + consecutive<float>));
     }
     if (i == n) continue;
-    for (std::size_t k = i; k < i + 4 * w; k += w) {
-      const std::size_t m = lanes_from(k, n);
-      least[0] = min_or_second(load_first(run + k, m, infinite), least[0]);
-      most[0] = max_or_second(load_first(run + k, m, -infinite), most[0]);
+    const F32 any(first_of(logits.x));
+    for (std::size_t k = i; k < i + wave_length<float>; k += width<float>) {
+      extremes.see(load_first(logits.x + k, lanes_from(k, n), any));
     }
   }
-  return span_of<float>(min_or_second(least[0], least[1]), max_or_second(most[0], most[1]));
+  return extremes.span();
 }
 
 // An exponential, 0 where it is hidden; how far logits reach is found on the way.
@@ -77,23 +64,31 @@ class PreOpExp {
  public:
   // middle: any logit that may be among them.
   PreOpExp(std::int64_t anchor, const Product& product, float middle)
-      : exp_(anchor), product_(product), least_(middle), most_(middle) {}
+      : exp_(anchor), product_(product), extremes_(middle) {}
 
-  SIMDSOFTMAX_INLINE F32 operator()(const unsigned char* hidden, std::size_t i, F32 logit) {
-    least_ = min_or_second(logit, least_);
-    most_ = max_or_second(logit, most_);
-    const F32 v = exp_(product_(logit));
-    if constexpr (hides) return zero_where(hidden, i, v);
-    return v;
+  // Of the logits at an index or at those of a wave.
+  template <class At, class Logits>
+  SIMDSOFTMAX_INLINE auto operator()(const unsigned char* hidden, const At& at, const Logits& logits) {
+    extremes_.see(logits);
+    const auto v = exp_(map(product_, logits));
+    if constexpr (!hides) return v;
+    return shown(hidden, at, v);
   }
 
-  LogitSpan<float> span() const { return span_of<float>(least_, most_); }
+  LogitSpan<float> span() const { return extremes_.span(); }
 
  private:
+  SIMDSOFTMAX_INLINE static F32 shown(const unsigned char* hidden, std::size_t i, F32 v) {
+    return zero_where(hidden, i, v);
+  }
+  SIMDSOFTMAX_INLINE static Wave<F32> shown(const unsigned char* hidden, const Indices& at, const Wave<F32>& v) {
+    return each(
+        [&](std::size_t i, F32 v_i) __attribute__((always_inline)) { return zero_where(hidden, i, v_i); }, at, v);
+  }
+
   ExpCore<float> exp_;
   Product product_;
-  F32 least_;
-  F32 most_;
+  Extremes<float> extremes_;
 };
 
 // Exponentials of a block of whole rows, row behind row; as one long row if logits and bits lie so, too.
@@ -109,14 +104,15 @@ SIMDSOFTMAX_NOINLINE LogitSpan<float> pre_op_exp_pass(const EvenRows<const float
   const std::size_t n = is_one ? block.rows * block.cols : block.cols;
   const std::size_t last = is_one ? 1 : block.rows;
   for (std::size_t r = 0; r < last; ++r, e += n) {
-    const float* const logits = x[r];
+    const PlainSource<float, true> logits{x[r]};
+    const Sink<float> to{e};
     const unsigned char* const hidden = block.hidden_of(r);
     lines.begin_row(r);
-    for_each_vector<float>(
-        0, n, [&](std::size_t i) __attribute__((always_inline)) { store(e + i, exp(hidden, i, load(logits + i))); },
+    for_each_wave<float>(
+        0, n, [&](const auto& at) __attribute__((always_inline)) { put(to, at, exp(hidden, at, map(logits, at))); },
         [&](std::size_t i, std::size_t m)
-            __attribute__((always_inline)) { store(e + i, exp(hidden, i, load_first(logits + i, m, F32(middle)))); },
-        [&](std::size_t) __attribute__((always_inline)) { lines.template ask<4 * width<float>>(); });
+            __attribute__((always_inline)) { to(i, exp(hidden, i, load_first(logits.x + i, m, F32(middle)))); },
+        [&](std::size_t) __attribute__((always_inline)) { lines.template ask<wave_length<float>>(); });
   }
   traffic.end(lines);
   return exp.span();
@@ -135,38 +131,38 @@ SIMDSOFTMAX_NOINLINE LogitSpan<float> pre_op_exp_sum_pass(const EvenRows<const f
   const EvenRows<const float> x = rows;
   auto lines = traffic.template begin<Phase::exponentials>({given.rows, given.cols});
   const auto lanes = [&](std::size_t r) __attribute__((always_inline)) {
-    const float* const logits = x[r];
-    const float* next = logits + read_ahead_bytes / sizeof(float);
+    const PlainSource<float, true> logits{x[r]};
+    const float* next = logits.x + read_ahead_bytes / sizeof(float);
     const float* const result = results[r];
-    float* const e = to + r * block.cols;
+    const Sink<float> e{to + r * block.cols};
     const unsigned char* const hidden = block.hidden_of(r);
     const std::size_t n = block.visible[r];
     lines.begin_row(r);
-    const auto whole = [&](std::size_t i) __attribute__((always_inline)) {
-      if constexpr (ends) {
-        __builtin_prefetch(next + i);
-        __builtin_prefetch(result + i, 1);
-        __builtin_prefetch(result + n + i, 1);  // lines that will be filled with zeros
-      }
-      const F32 v = exp(hidden, i, load(logits + i));
-      store(e + i, v);
+    const auto expect = [&](std::size_t i) __attribute__((always_inline)) {
+      __builtin_prefetch(next + i);
+      __builtin_prefetch(result + i, 1);
+      __builtin_prefetch(result + n + i, 1);  // lines that will be filled with zeros
+    };
+    const auto whole = [&](const auto& at) __attribute__((always_inline)) {
+      if constexpr (ends) visit(expect, at);
+      const auto v = exp(hidden, at, map(logits, at));
+      put(e, at, v);
       return v;
     };
     const auto part = [&](std::size_t i, std::size_t m) __attribute__((always_inline)) {
-      const F32 v = keep_first(exp(hidden, i, load_first(logits + i, m, F32(middle))), m);
-      store(e + i, v);
+      const F32 v = keep_first(exp(hidden, i, load_first(logits.x + i, m, F32(middle))), m);
+      e(i, v);
       return v;
     };
     LaneSum<float> sum;
     std::size_t i = 0;
-    const auto in_chunk = [&](std::size_t k) __attribute__((always_inline)) { return whole(i + k); };
     // In whole vectors, however much there is: rows of nearly the same length then take the same branches.
     const auto at_end = [&](std::size_t k) __attribute__((always_inline)) { return part(i + k, lanes_from(i + k, n)); };
     const auto add_until = [&](std::size_t end) __attribute__((always_inline)) {
-      for (; i + chunk_length<float> <= end; i += chunk_length<float>) {
-        if constexpr (!ends) lines.template ask<chunk_length<float>>();
-        sum.add(in_chunk);
-      }
+      i = add_chunks<float>(
+          sum, i, end, whole, [&](std::size_t) __attribute__((always_inline)) {
+            if constexpr (!ends) lines.template ask<stretch_length<float>>();
+          });
     };
     if constexpr (ends) {
       constexpr std::size_t distance = read_ahead_bytes / sizeof(float);
@@ -180,7 +176,7 @@ SIMDSOFTMAX_NOINLINE LogitSpan<float> pre_op_exp_sum_pass(const EvenRows<const f
     } else if (i < n) {
       sum.add_folded(at_end);
       for (std::size_t k = virtual_width<float>; k < chunk_length<float>; k += width<float>) {
-        store(e + i + k, F32(0.0f));
+        e(i + k, F32(0.0f));
       }
     }
     return sum;

@@ -23,11 +23,13 @@ SIMDSOFTMAX_NOINLINE bool short_row(const In* x, Out* y, std::size_t cols) {
   if (!(near < most && near > -most)) return false;
   alignas(64) T e[longest_short<T>];
   const Exp<T, true, accuracy> exp(anchor_near(near), near);
+  const PlainSource<In, true> logits{x};
+  const Sink<T> stash{e};
   const auto lanes = lanes_of<T, accuracy>(
       cols,
-      [&](std::size_t i) __attribute__((always_inline)) {
-        const Vector<T> v = exp(load(x + i));
-        store(e + i, v);
+      [&](const auto& at) __attribute__((always_inline)) {
+        const auto v = exp(map(logits, at));
+        put(stash, at, v);
         return v;
       },
       [&](std::size_t i, std::size_t n) __attribute__((always_inline)) {
